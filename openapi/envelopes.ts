@@ -1,0 +1,51 @@
+import { COMMANDS } from '../src/commands/index.js'
+import { MAX_BATCH } from '../src/limits.js'
+import type { Operation } from './operation.js'
+import { ApiDescription, Envelope, EnvelopeReplies, EnvelopeReply, Envelopes } from './schemas.js'
+
+const { KV_SET, KV_GET } = COMMANDS
+
+/** The operations of routes/command.ts. */
+export const ENVELOPE_OPERATIONS: readonly Operation[] = [
+  {
+    method: 'post',
+    url: '/command',
+    operationId: 'command',
+    tag: 'envelopes',
+    summary: 'Carry out a command',
+    description: 'Takes one envelope, and answers 200 with its reply whether the command succeeded or failed: a reply that has `m` is a failure, and its `st` says which.',
+    body: { description: 'One envelope.', required: true, schema: Envelope, example: { KV_SET: KV_SET.example.params } },
+    replies: {
+      200: { description: 'The reply.', content: { schema: EnvelopeReply, example: { KV_SET_RSP: KV_SET.example.reply } } },
+      204: { description: 'The command has nothing to say: KV_SETQ and KV_ADDQ that stored every key.' },
+    },
+    failures: ['CommandSyntax'],
+    errors: ['JsonInvalid', 'CommandNotExist', 'CommandSyntax'],
+  },
+  {
+    method: 'post',
+    url: '/commands',
+    operationId: 'commands',
+    tag: 'envelopes',
+    summary: 'Carry out several commands',
+    description: `Takes an array of at most ${MAX_BATCH} envelopes, carries them out in their order, and answers as many replies. Each is atomic by itself; one that fails does not stop the rest.`,
+    body: { description: 'Envelopes, in the order to carry them out.', required: true, schema: Envelopes, example: [{ KV_SETQ: KV_SET.example.params }, { KV_GET: KV_GET.example.params }] },
+    replies: {
+      200: { description: 'The replies in the order of the envelopes; null for a command that has nothing to say.', content: { schema: EnvelopeReplies, example: [null, { KV_GET_RSP: KV_GET.example.reply }] } },
+    },
+    failures: ['CommandSyntax'],
+    errors: ['JsonInvalid', 'CommandSyntax', 'ValueSize'],
+  },
+]
+
+/** The operation of routes/service.ts. */
+export const OPEN_API: Operation = {
+  method: 'get',
+  url: '/openapi.json',
+  operationId: 'openApi',
+  tag: 'server',
+  summary: 'Describe the API',
+  description: 'This document, as OpenAPI 3.1.',
+  replies: { 200: { description: 'The document.', content: { schema: ApiDescription, example: { openapi: '3.1.0' } } } },
+  failures: [],
+}

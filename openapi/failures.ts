@@ -1,0 +1,113 @@
+import { Kind } from '@sinclair/typebox'
+import { JSON_TYPE } from '../routes/http.js'
+import { Problem, PROBLEM_TYPE, statusProblem, transportProblem } from '../routes/problem.js'
+import type { Command } from '../src/command.js'
+import { MAX_KEY_BYTES } from '../src/limits.js'
+import type { Param } from '../src/param.js'
+import { STATUSES, StatusError, type StatusName } from '../src/status.js'
+import type { Components, Json } from './components.js'
+import { ErrorReply } from './schemas.js'
+
+/** Where in a request a parameter stands. */
+export type Place = 'path' | 'query' | 'body'
+
+const LONG = 'x'.repeat(MAX_KEY_BYTES + 1)
+const LONE = '\ud800'
+
+// What a parameter can fail with is found by asking it about values of each kind that can reach it, so that the document
+// says what the code does. A URL has well-formed strings only. A body can have anything, and a JSON value in it is always right.
+const FROM_BODY = [null, true, -1, 0.5, '', LONG, LONE, [], [0], [LONG], [LONE], {}, new Map()]
+const FROM_URL: Readonly<Record<string, readonly unknown[]>> = { String: ['', LONG], Integer: ['x', 0], Array: [['', LONG]] }
+
+function faultsOf ({ schema, missing, optional, fault }: Param, place: Place): Array<StatusName | undefined> {
+  const inBody = schema[Kind] === 'JsonText' ? [] : FROM_BODY
+  const values = place === 'body' ? inBody : FROM_URL[schema[Kind]] ?? []
+  return [optional || place === 'path' ? undefined : missing, ...values.map(fault)]
+}
+
+/** What a command can fail with as a whole, by itself and by its parameters. */
+export function failuresOf ({ params, failures }: Command, placeOf: (name: string) => Place): StatusName[] {
+  const faults = Object.entries(params).flatMap(([name, param]) => faultsOf(param, placeOf(name)))
+  return [...failures, ...faults.filter(fault => fault !== undefined)]
+}
+
+/** What any body can be wrong with. */
+export const IN_BODY: readonly StatusName[] = ['JsonInvalid', 'CommandType']
+
+interface Failure extends Json {
+  readonly description: string
+  readonly content: Json
+}
+
+const STATUS_NAMES = Object.keys(STATUSES) as StatusName[] // The table's own keys.
+
+/** The replies to requests that were refused or could not be carried out, by HTTP status. */
+export function problemReplies (failures: readonly StatusName[], components: Components): Record<number, Json> {
+  const all = new Set<StatusName>([...failures, 'Unknown'])
+  const statuses = STATUS_NAMES.filter(status => all.has(status))
+  const codes = new Set([400, ...statuses.map(status => STATUSES[status].http)])
+  return Object.fromEntries([...codes].map(code => {
+    const ofCode = statuses.filter(status => STATUSES[status].http === code)
+    const [status, second] = ofCode
+    const reply = () => problemReply(code, ofCode, components)
+    return [code, code === 400 || status === undefined || second !== undefined ? reply() : components.refer('responses', status, reply)]
+  }))
+}
+
+const MALFORMED = 'The HTTP or the URL of the request is not well-formed.'
+
+function problemReply (code: number, statuses: readonly StatusName[], components: Components): Failure {
+  const lines = statuses.map(lineOf)
+  const examples = Object.fromEntries(statuses.map(status => [status, statusExample(status, components)]))
+  if (code === 400) {
+    // Whatever the operation, its request can be malformed.
+    lines.push(`- no \`st\`: ${MALFORMED}`)
+    examples.Malformed = transportExample('Malformed', code, MALFORMED, components)
+  }
+  return { description: lines.join('\n'), content: { [PROBLEM_TYPE]: { schema: components.schema(Problem), examples } } }
+}
+
+function lineOf (status: StatusName): string {
+  return `- \`${status}\` (${STATUSES[status].st}): ${STATUSES[status].meaning}`
+}
+
+function statusExample (status: StatusName, components: Components): Json {
+  return components.refer('examples', status, () => ({ summary: STATUSES[status].meaning, value: statusProblem(new StatusError(status)) }))
+}
+
+function transportExample (name: string, code: number, detail: string, components: Components): Json {
+  return components.refer('examples', name, () => ({ summary: detail, value: transportProblem(code, detail) }))
+}
+
+/** The reply 400 of /command and /commands, which is `ERR` for what they could read. */
+export function errorReply (errors: readonly StatusName[], failures: readonly StatusName[], components: Components): Failure {
+  const { description, content } = problemReply(400, failures, components)
+  return {
+    description: ['With `ERR`, as application/json:', ...errors.map(lineOf), '', 'As a problem:', description].join('\n'),
+    content: {
+      [JSON_TYPE]: { schema: components.schema(ErrorReply), example: { ERR: { st: STATUSES.JsonInvalid.st, m: 'byte 0: expected a value' } } },
+      ...content,
+    },
+  }
+}
+
+/** What fails below the protocol, by HTTP status. */
+const TRANSPORT = {
+  408: { name: 'RequestTimeout', description: 'The request did not arrive in time.' },
+  413: { name: 'ContentTooLarge', description: 'The body is larger than this server takes.' },
+  414: { name: 'UriTooLong', description: 'A part of the path is longer than any token or key can be.' },
+  415: { name: 'UnsupportedMediaType', description: 'The body is not declared as JSON in UTF-8; `detail` says what to send.' },
+  431: { name: 'HeadersTooLarge', description: 'The headers, URL included, are longer than 16 kB.' },
+}
+
+/** References to the replies to what fails below the protocol, by HTTP status. */
+export function transportReplies (codes: ReadonlyArray<keyof typeof TRANSPORT>, components: Components): Record<number, Json> {
+  return Object.fromEntries(codes.map(code => {
+    const { name, description } = TRANSPORT[code]
+    const write = () => ({
+      description,
+      content: { [PROBLEM_TYPE]: { schema: components.schema(Problem), examples: { [name]: transportExample(name, code, description, components) } } },
+    })
+    return [code, components.refer('responses', name, write)]
+  }))
+}

@@ -1,0 +1,28 @@
+import { existsSync, realpathSync, writeFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { openApi } from './document.js'
+
+/** The files of this folder that are written, and what stands in them. */
+export const FILES = {
+  'openapi.json': fileText(openApi('3.1')),
+  'openapi-3.0.json': fileText(openApi('3.0')),
+}
+
+function fileText (document: object): string {
+  return `${JSON.stringify(document, undefined, 2)}\n`
+}
+
+/** The folder of the package, which stands one directory higher above `dist/openapi` than above `openapi`. */
+function packageFolder (directory: URL): URL {
+  return existsSync(new URL('package.json', directory)) ? directory : packageFolder(new URL('..', directory))
+}
+
+/** The repository's own openapi/, whichever copy of this module runs. */
+export const FOLDER = new URL('openapi/', packageFolder(new URL('.', import.meta.url)))
+
+/** @param folder it ends in a slash */
+export function writeFiles (folder: URL): void {
+  for (const [name, text] of Object.entries(FILES)) writeFileSync(new URL(name, folder), text)
+}
+
+if (realpathSync(process.argv[1] ?? '.') === fileURLToPath(import.meta.url)) writeFiles(FOLDER)

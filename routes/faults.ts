@@ -1,0 +1,79 @@
+import type { ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import type { ConnectionError, FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { JsonError } from '../src/json/scanner.js'
+import { StatusError } from '../src/status.js'
+import { PROBLEM_TYPE, sendProblem, statusProblem, transportProblem } from './problem.js'
+
+/** What a client did wrong below the protocol. Fastify's own messages are not passed on: some of them quote the request. */
+const DETAILS: Record<string, string> = {
+  FST_ERR_CTP_BODY_TOO_LARGE: 'The body is larger than this server takes.',
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: 'The body is not as long as Content-Length says.',
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: 'Content-Type is malformed: send application/json.',
+  FST_ERR_BAD_URL: 'The URL is not well-formed: percent-encode it as UTF-8 (RFC 3986).',
+  FST_ERR_MAX_PARAM_LENGTH: 'A part of the path is longer than any token or key can be.',
+}
+
+/** A fault below the protocol, for a handler to throw. */
+export class TransportError extends Error {
+  /** @param statusCode HTTP status */
+  constructor (readonly statusCode: number, message: string) {
+    super(message)
+    this.name = 'TransportError'
+  }
+}
+
+/** The one place that turns what was thrown into problem details. What nobody expected is logged, and not described. */
+export function sendError (error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  if (error instanceof StatusError) return sendProblem(reply, statusProblem(error))
+  if (error instanceof JsonError) return sendProblem(reply, statusProblem(new StatusError('JsonInvalid', '', error.message)))
+  const problem = error instanceof TransportError ? transportProblem(error.statusCode, error.message) : clientFault(error)
+  if (problem === undefined) {
+    request.log.error({ err: error }, 'fault')
+    return sendProblem(reply, statusProblem(new StatusError('Unknown')))
+  }
+  // A body that nobody reads would be taken for the next request, or waited for.
+  if (request.body === undefined && hasBody(request)) reply.header('connection', 'close')
+  return sendProblem(reply, problem)
+}
+
+/** What Fastify itself refuses, and a body that broke off; undefined for a fault of ours, whatever status it carries. */
+function clientFault (error: unknown): ReturnType<typeof transportProblem> | undefined {
+  const { statusCode = 500, code = '' } = (error ?? {}) as Partial<FastifyError> // Whatever it is, only these two are looked at.
+  if (!(code.startsWith('FST_ERR_') || code === 'ECONNRESET') || statusCode < 400 || statusCode >= 500) return undefined
+  return transportProblem(statusCode, DETAILS[code] ?? 'The request is malformed.')
+}
+
+function hasBody ({ headers }: FastifyRequest): boolean {
+  return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
+}
+
+/** Answers as problems what Node would refuse with an empty body: no Host (RFC 9112, section 3.2), an unknown Expect. */
+export function answerNodesOwn (app: FastifyInstance): void {
+  app.addHook('onRequest', async ({ raw }) => {
+    if (raw.httpVersion === '1.1' && raw.headers.host === undefined) throw new TransportError(400, 'The request has no Host header.')
+  })
+  app.server.on('checkExpectation', (_request, response: ServerResponse) => {
+    const body = JSON.stringify(transportProblem(417, 'The only expectation that this server meets is 100-continue.'))
+    response.writeHead(417, { 'content-type': PROBLEM_TYPE, 'content-length': body.length, connection: 'close' }).end(body)
+  })
+}
+
+/** HTTP that Node's parser refuses: there is no request and no reply yet, only a socket. */
+export function answerMalformed (error: ConnectionError, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || socket.destroyed) return
+  const body = JSON.stringify(malformed(error.code))
+  const { status, title } = malformed(error.code)
+  if (socket.writable) {
+    socket.write(`HTTP/1.1 ${status} ${title}\r\nContent-Type: ${PROBLEM_TYPE}\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`)
+  }
+  socket.destroy(error)
+}
+
+function malformed (code: string) {
+  switch (code) {
+    case 'ERR_HTTP_REQUEST_TIMEOUT': return transportProblem(408, 'The request did not arrive in time.')
+    case 'HPE_HEADER_OVERFLOW': return transportProblem(431, 'The headers, URL included, are longer than 16 kB.')
+    default: return transportProblem(400, 'This is not well-formed HTTP.')
+  }
+}

@@ -1,0 +1,77 @@
+import { Type, type Static } from '@sinclair/typebox'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { StatusError } from '../src/status.js'
+import { TransportError } from './faults.js'
+
+/** What every route below /sessions/:tkn has in its URL. */
+export const tokenParams = Type.Object({ tkn: Type.String() })
+export type TokenParams = Static<typeof tokenParams>
+
+/** RFC 9110, section 8.3.1, as far as the parameters. */
+const MEDIA_TYPE = /^\s*[\w!#$%&'*+.^`|~-]+\/[\w!#$%&'*+.^`|~-]+\s*(?:;|$)/
+
+const UTF8 = /;\s*charset\s*=\s*"?utf-?8"?\s*(?:;|$)/i
+
+export const JSON_TYPE = 'application/json'
+export const MERGE_PATCH_TYPE = 'application/merge-patch+json'
+
+/** Takes bodies as bytes: what is in them is for the command's own scanner to say. */
+export function takeBodies (app: FastifyInstance): void {
+  app.removeAllContentTypeParsers()
+  for (const type of [JSON_TYPE, MERGE_PATCH_TYPE]) {
+    app.addContentTypeParser(type, { parseAs: 'buffer' }, async (request: FastifyRequest, body: Buffer) => {
+      const header = request.headers['content-type'] ?? ''
+      if (body.length > 0 && /charset/i.test(header) && !UTF8.test(header)) refuse(JSON_TYPE, ' in UTF-8')
+      return body.length > 0 ? body : undefined
+    })
+  }
+  app.addContentTypeParser('*', { parseAs: 'buffer' }, async (_request: FastifyRequest, body: Buffer) => {
+    if (body.length > 0) refuse(JSON_TYPE)
+  })
+  // Generated clients send a Content-Type with requests that have no body, and not always a well-formed one: without it
+  // the parser above decides, by whether there is a body.
+  app.addHook('onRequest', async request => {
+    if (!MEDIA_TYPE.test(request.headers['content-type'] ?? '')) delete request.headers['content-type']
+  })
+}
+
+function refuse (type: string, how = ''): never {
+  throw new TransportError(415, `Send the body as Content-Type: ${type}${how}.`)
+}
+
+/** The body as bytes; undefined when it is empty. */
+export function bodyOf (request: FastifyRequest): Buffer | undefined {
+  return request.body as Buffer | undefined // What takeBodies() makes of it.
+}
+
+/** Only a single key's PATCH is a merge patch as a whole. @throws {TransportError} 415 */
+export function refuseMergePatch (request: FastifyRequest): void {
+  if (request.body !== undefined && request.headers['content-type']?.toLowerCase().startsWith(MERGE_PATCH_TYPE)) refuse(JSON_TYPE)
+}
+
+/** A query as names and values in their order. @throws {TransportError} 400 when it is not percent-encoded UTF-8 */
+export function queryOf (request: FastifyRequest): Array<readonly [string, string]> {
+  const start = request.raw.url?.indexOf('?') ?? -1
+  if (start < 0) return []
+  try {
+    return (request.raw.url ?? '').slice(start + 1).split('&').filter(part => part !== '').map(part => {
+      const at = part.indexOf('=')
+      return at < 0 ? [decode(part), ''] as const : [decode(part.slice(0, at)), decode(part.slice(at + 1))] as const
+    })
+  } catch {
+    throw new TransportError(400, 'The query is not well-formed: percent-encode it as UTF-8 (RFC 3986).')
+  }
+}
+
+function decode (text: string): string {
+  return decodeURIComponent(text.replaceAll('+', ' '))
+}
+
+/** Refuses a precondition where it would not be kept: to ignore it would lose updates. @throws {StatusError} */
+export function refusePreconditions (request: FastifyRequest): void {
+  for (const name of ['If-Match', 'If-None-Match']) {
+    if (request.headers[name.toLowerCase()] !== undefined) {
+      throw new StatusError('CommandSyntax', name, `${name} works on /sessions/{tkn}/keys/{key} only.`)
+    }
+  }
+}

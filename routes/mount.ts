@@ -1,0 +1,89 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { Kind } from '@sinclair/typebox'
+import { COMMANDS } from '../src/commands/index.js'
+import type { Command } from '../src/command.js'
+import type { Gateway } from '../src/gateway.js'
+import { scan, type Opens } from '../src/json/scanner.js'
+import type { Given, Params } from '../src/param.js'
+import { givenBy, opensForParams } from '../src/request.js'
+import { StatusError } from '../src/status.js'
+import { bodyOf, queryOf, refuseMergePatch, refusePreconditions, tokenParams, type TokenParams } from './http.js'
+import { sendJson } from './problem.js'
+import { REST, type RestRoute } from './rest.js'
+
+const MINIMAL = /(?:^|[,;])\s*return\s*=\s*"?minimal"?\s*(?:[,;]|$)/i
+
+/** Mounts the table of rest.ts. */
+export function mountRest (app: FastifyInstance, gateway: Gateway): void {
+  for (const route of REST satisfies readonly RestRoute[]) mount(app, gateway, route)
+}
+
+function mount (app: FastifyInstance, gateway: Gateway, route: RestRoute): void {
+  const { method, url } = route
+  const opens = opensForParams(COMMANDS[route.command].params)
+  const hasToken = url.includes(':tkn')
+  app.route<{ Params: TokenParams }>({
+    method,
+    url,
+    ...hasToken && { schema: { params: tokenParams } },
+    handler: async (request, reply) => {
+      if (method !== 'GET') refusePreconditions(request)
+      const minimal = route.minimal !== undefined && MINIMAL.test(String(request.headers.prefer ?? ''))
+      const command: Command = COMMANDS[minimal && route.minimal !== undefined ? route.minimal : route.command]
+      const given = new Map([...fromQuery(route, command.params, request), ...fromBody(route, command.params, opens, request)])
+      if (hasToken) setToken(given, request.params.tkn)
+      const result = await blamingQuery(route, async () => await command.run(gateway, given))
+      if (minimal) reply.header('preference-applied', 'return=minimal')
+      return answer(reply, route, command, result)
+    },
+  })
+}
+
+function answer (reply: FastifyReply, route: RestRoute, command: Command, result: unknown): FastifyReply {
+  if (result === undefined) return reply.code(204).send()
+  if (route.success !== undefined) {
+    // The only command that creates something answers the token of what it created.
+    reply.code(route.success).header('location', `/sessions/${(result as { tkn: string }).tkn}`)
+  }
+  return sendJson(reply, command.write(result))
+}
+
+function setToken (given: Map<string, unknown>, tkn: string): void {
+  if (given.has('tkn')) throw new StatusError('CommandSyntax', 'tkn', 'The token stands in the URL, not in the body.')
+  given.set('tkn', tkn)
+}
+
+function fromBody ({ method }: RestRoute, params: Params, opens: Opens, request: FastifyRequest): Given {
+  refuseMergePatch(request)
+  const body = bodyOf(request)
+  if (body === undefined) return new Map()
+  if (method === 'DELETE') throw new StatusError('CommandSyntax', '', 'This route takes no body.')
+  const document = scan(body, opens)
+  return givenBy(params, document, document.root)
+}
+
+/** A query's values as the parameters that the route's table names want them. */
+function fromQuery ({ query = {} }: RestRoute, params: Params, request: FastifyRequest): Given {
+  const given = new Map<string, unknown>()
+  for (const [name, value] of queryOf(request)) {
+    const param = Object.hasOwn(query, name) ? query[name] : undefined
+    if (param === undefined) throw new StatusError('CommandSyntax', name, 'The query has no parameter of this name.')
+    const kind = params[param]?.schema[Kind]
+    const before = given.get(param)
+    if (kind === 'Array' && Array.isArray(before)) before.push(value)
+    else if (kind === 'Array') given.set(param, [value])
+    else if (before !== undefined) throw new StatusError('CommandSyntax', name, 'The query has this parameter twice.')
+    else given.set(param, kind === 'Integer' && /^\d+$/.test(value) ? Number(value) : value)
+  }
+  return given
+}
+
+/** Calls a parameter what the client called it. */
+async function blamingQuery<T> ({ query = {} }: RestRoute, run: () => Promise<T>): Promise<T> {
+  try {
+    return await run()
+  } catch (error) {
+    const name = error instanceof StatusError && Object.keys(query).find(name => query[name] === error.param)
+    throw error instanceof StatusError && typeof name === 'string' ? new StatusError(error.status, name, error.message) : error
+  }
+}

@@ -1,0 +1,39 @@
+import { STATUS_CODES } from 'node:http'
+import { Type, type Static } from '@sinclair/typebox'
+import type { FastifyReply } from 'fastify'
+import { STATUSES, type StatusError } from '../src/status.js'
+
+/** Problem details (RFC 9457), with the protocol's own members `st` and `param`. */
+export const Problem = Type.Object({
+  type: Type.String({ format: 'uri-reference', description: 'Kind of the problem; about:blank for one that HTTP itself names.' }),
+  title: Type.String({ description: 'Name of the status, such as SessionNotExist; the reason phrase where the protocol has none.' }),
+  status: Type.Integer({ format: 'int32', description: 'HTTP status.' }),
+  detail: Type.String({ description: 'What a person needs to mend it. Do not match on it.' }),
+  st: Type.Optional(Type.Integer({ format: 'int32', description: 'Status number of the protocol.' })),
+  param: Type.Optional(Type.String({ description: 'The parameter to blame.' })),
+}, { $id: 'Problem', description: 'Problem details (RFC 9457).' })
+
+export const PROBLEM_TYPE = 'application/problem+json'
+
+/** The problem of a command that failed as a whole. */
+export function statusProblem ({ status, param, message }: StatusError): Static<typeof Problem> {
+  const { st, http } = STATUSES[status]
+  return { type: `urn:holdfast:status:${status}`, title: status, status: http, detail: message, st, ...param !== '' && { param } }
+}
+
+/** The problem of a request that never became a command. @param status HTTP status */
+export function transportProblem (status: number, detail: string): Static<typeof Problem> {
+  return { type: 'about:blank', title: STATUS_CODES[status] ?? 'Error', status, detail }
+}
+
+/** Session data and tokens are nobody's to keep but the client's. */
+export const CACHE_CONTROL = 'no-store'
+
+export function sendProblem (reply: FastifyReply, problem: Static<typeof Problem>): FastifyReply {
+  return reply.code(problem.status).header('cache-control', CACHE_CONTROL).type(PROBLEM_TYPE).send(Buffer.from(JSON.stringify(problem)))
+}
+
+/** Answers a command's success. */
+export function sendJson (reply: FastifyReply, text: string): FastifyReply {
+  return reply.header('cache-control', CACHE_CONTROL).type('application/json; charset=utf-8').send(text)
+}

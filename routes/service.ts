@@ -1,0 +1,41 @@
+import { METHODS } from 'node:http'
+import type { FastifyInstance } from 'fastify'
+import { openApi } from '../openapi/document.js'
+import { TransportError } from './faults.js'
+
+/** What belongs to no command: the OpenAPI document. */
+export function mountService (app: FastifyInstance): void {
+  const text = JSON.stringify(openApi('3.1'))
+  app.get('/openapi.json', async (_request, reply) => await reply.type('application/json; charset=utf-8').send(text))
+}
+
+/** The one method that Node gives to no request handler. */
+const NOT_ROUTABLE = 'CONNECT'
+
+/**
+ * Answers 405 with `Allow` (RFC 9110, section 15.5.6) for every other method of every URL that was mounted, and 404 for the rest.
+ * Fastify on its own says 404 to both.
+ * @param mounted methods by URL
+ */
+export function refuseOthers (app: FastifyInstance, mounted: ReadonlyMap<string, ReadonlySet<string>>): void {
+  const methods = METHODS.filter(method => method !== NOT_ROUTABLE)
+  for (const method of methods) {
+    if (!app.supportedMethods.includes(method)) app.addHttpMethod(method)
+  }
+  for (const [url, allowed] of mounted) {
+    const allow = [...allowed].sort().join(', ')
+    app.route({
+      url,
+      method: methods.filter(method => !allowed.has(method)),
+      onRequest: async (_request, reply) => {
+        reply.header('allow', allow)
+        throw new TransportError(405, `Allowed here: ${allow}.`)
+      },
+      handler: async () => {},
+    })
+  }
+  // Before any body is looked at, which would be answered with 415 instead.
+  app.addHook('onRequest', async request => {
+    if (request.is404) throw new TransportError(404, 'There is nothing at this URL: GET /openapi.json lists what there is.')
+  })
+}

@@ -1,0 +1,62 @@
+import Fastify, { LogController, type FastifyInstance, type FastifyServerOptions } from 'fastify'
+import { TypeBoxValidatorCompiler, type TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import { mountCommand } from '../routes/command.js'
+import { mountRest } from '../routes/mount.js'
+import { answerMalformed, answerNodesOwn, sendError } from '../routes/faults.js'
+import { takeBodies } from '../routes/http.js'
+import { mountKeys } from '../routes/keys.js'
+import { mountService, refuseOthers } from '../routes/service.js'
+import type { Gateway } from './gateway.js'
+import { DEFAULT_BODY_LIMIT, MAX_KEY_BYTES } from './limits.js'
+
+export interface AppOptions {
+  /** Bytes of a request's body; 1 MiB unless given. */
+  readonly bodyLimit?: number
+  /** Milliseconds in which a request has to arrive; 30,000 unless given. */
+  readonly requestTimeout?: number
+  /** Fastify's own; off unless given. */
+  readonly logger?: FastifyServerOptions['logger']
+}
+
+/** Characters of a part of the path: a key, each byte of it percent-encoded. */
+const MAX_PART = 3 * MAX_KEY_BYTES
+
+/** Longer than the 60 seconds that reverse proxies keep an idle connection, so that it is never closed under a request. */
+const KEEP_ALIVE_TIMEOUT = 72_000
+
+/** The HTTP server of a gateway, without a port: it reads no environment and does not listen. */
+export function buildApp (gateway: Gateway, options: AppOptions = {}): FastifyInstance {
+  const { bodyLimit = DEFAULT_BODY_LIMIT, requestTimeout = 30_000, logger = false } = options
+  const app = Fastify({
+    bodyLimit,
+    requestTimeout,
+    // Node swaps a requestTimeout smaller than its headersTimeout, and looks only every 30 seconds unless told.
+    http: { headersTimeout: requestTimeout, connectionsCheckingInterval: Math.min(requestTimeout, 1000), requireHostHeader: false },
+    keepAliveTimeout: KEEP_ALIVE_TIMEOUT,
+    forceCloseConnections: 'idle',
+    // Whoever got through to us while we close is served: a proxy may not be able to send it elsewhere.
+    return503OnClosing: false,
+    logger,
+    // A log line for each request costs a third of the time that it takes to answer it; proxies write one anyway.
+    logController: new LogController({ disableRequestLogging: true }),
+    routerOptions: { maxParamLength: MAX_PART },
+    frameworkErrors: (error, request, reply) => { sendError(error, request, reply) },
+    clientErrorHandler: answerMalformed,
+  }).withTypeProvider<TypeBoxTypeProvider>().setValidatorCompiler(TypeBoxValidatorCompiler)
+  app.setErrorHandler(sendError)
+  answerNodesOwn(app)
+
+  const mounted = new Map<string, Set<string>>()
+  app.addHook('onRoute', ({ url, method }) => {
+    const methods = mounted.get(url) ?? new Set()
+    for (const one of [method].flat()) methods.add(one)
+    mounted.set(url, methods)
+  })
+  takeBodies(app)
+  mountCommand(app, gateway)
+  mountRest(app, gateway)
+  mountKeys(app, gateway)
+  mountService(app)
+  refuseOthers(app, new Map(mounted))
+  return app
+}

@@ -1,0 +1,43 @@
+import { Type } from '@sinclair/typebox'
+import { parseJsonPath, select, type Selected } from '../json/jsonpath.js'
+import { limited, SearchTimeoutError } from '../json/limited.js'
+import { parsePointer } from '../json/pointer.js'
+import type { JsonText } from '../json/text.js'
+import { required } from '../param.js'
+import { StatusError, type StatusName } from '../status.js'
+
+/** A path of KV_UPDATE or KV_FIND, parsed. */
+export type Path =
+  | { readonly kind: 'pointer', readonly tokens: readonly string[] }
+  | { readonly kind: 'jsonpath', select (value: JsonText): Selected[] }
+
+const DESCRIPTION = 'A JSON Pointer (RFC 6901: empty, or starting with "/") or a JSONPath (RFC 9535: starting with "$").'
+
+/** The parameter `path`. @param missing the status of a command without one */
+export function pathParamOf (missing: StatusName) {
+  return required(Type.String({ description: DESCRIPTION }), { missing })
+}
+
+export const pathParam = pathParamOf('ParamMissing')
+
+/** @throws {StatusError} PathInvalid */
+export function parsePath (text: string): Path {
+  if (text.startsWith('$')) {
+    const query = parseJsonPath(text)
+    if (query !== undefined) return { kind: 'jsonpath', select: value => select(query, value) }
+  } else {
+    const tokens = parsePointer(text)
+    if (tokens !== undefined) return { kind: 'pointer', tokens }
+  }
+  throw new StatusError('PathInvalid', 'path', DESCRIPTION)
+}
+
+/** Looks inside values on behalf of a path. @throws {StatusError} PathInvalid when that takes too long */
+export function searching<T> (task: () => T): T {
+  try {
+    return limited(task)
+  } catch (error) {
+    if (error instanceof SearchTimeoutError) throw new StatusError('PathInvalid', 'path', `Following the path failed: ${error.message}.`)
+    throw error
+  }
+}

@@ -1,0 +1,109 @@
+import { COMMANDS, isCommand, type CommandName } from './commands/index.js'
+import type { Gateway } from './gateway.js'
+import { JsonError, scan, type Document, type Node, type Opens } from './json/scanner.js'
+import { MAX_BATCH, MAX_REPLY_LENGTH } from './limits.js'
+import type { Given } from './param.js'
+import { givenBy, opensForParams } from './request.js'
+import { st, StatusError, type StatusName } from './status.js'
+
+/** What an envelope is answered with (PROTOCOL 2). */
+export interface Answer {
+  /** JSON text; undefined when the command has nothing to say. */
+  readonly text: string | undefined
+  /** Whether it is an `ERR` reply: the request could not be attributed to a command. */
+  readonly isError: boolean
+}
+
+/** Takes what the server did not expect, to be logged. */
+export type Report = (error: unknown) => void
+
+const opensByCommand = new Map<string, Opens>(Object.entries(COMMANDS).map(([name, { params }]) => [name, opensForParams(params)]))
+const envelopeOpens: Opens = name => opensByCommand.get(String(name)) ?? (() => undefined)
+const batchOpens: Opens = () => envelopeOpens
+
+function err (status: StatusName, m: string): Answer {
+  return { text: `{"ERR":${JSON.stringify({ st: st(status), m })}}`, isError: true }
+}
+
+function answer (name: string, content: string): Answer {
+  return { text: `{${JSON.stringify(`${name}_RSP`)}:${content}}`, isError: false }
+}
+
+function failure (name: string, tkn: unknown, status: StatusName, m: string): Answer {
+  return answer(name, JSON.stringify({ tkn: typeof tkn === 'string' ? tkn : null, st: st(status), m }))
+}
+
+/** A body as a document; or the `ERR` reply when it is not JSON. */
+function scanned (body: Buffer, opens: Opens): Document | Answer {
+  try {
+    return scan(body, opens)
+  } catch (error) {
+    if (!(error instanceof JsonError)) throw error
+    return err('JsonInvalid', error.message)
+  }
+}
+
+/** Carries out one envelope. */
+export async function executeOne (gateway: Gateway, body: Buffer, report: Report): Promise<Answer> {
+  const document = scanned(body, envelopeOpens)
+  return 'isError' in document ? document : await execute(gateway, document, document.root, report)
+}
+
+/**
+ * Carries out an array of envelopes in order, each by itself.
+ * @returns one text: an array of as many replies, null for a command that had nothing to say
+ */
+export async function executeAll (gateway: Gateway, body: Buffer, report: Report): Promise<Answer> {
+  const document = scanned(body, batchOpens)
+  if ('isError' in document) return document
+  const { kind, items = [] } = document.root
+  if (kind !== 'array') return err('CommandSyntax', 'an array of envelopes')
+  if (items.length > MAX_BATCH) return err('ValueSize', `at most ${MAX_BATCH} envelopes`)
+  const answers: Array<Answer | Promise<Answer>> = []
+  let room = MAX_REPLY_LENGTH
+  for (const item of items) {
+    // Writes follow each other without waiting, so that they share commits; everything else sees what they have written.
+    if (writesKeys(item)) {
+      answers.push(execute(gateway, document, item, report))
+      continue
+    }
+    await Promise.all(answers)
+    const answer = await execute(gateway, document, item, report, room)
+    room -= answer.text?.length ?? 0
+    answers.push(answer)
+  }
+  const texts = (await Promise.all(answers)).map(({ text = 'null' }) => text)
+  return { text: `[${texts.join(',')}]`, isError: false }
+}
+
+/** Whether an envelope is sure to be a command that writes keys: a store keeps those in order by itself. */
+function writesKeys ({ names: [name, second] = [] }: Node): boolean {
+  return name !== undefined && second === undefined && isCommand(name) && COMMANDS[name].writesKeys
+}
+
+/** @param room characters that the reply may have */
+async function execute (gateway: Gateway, document: Document, node: Node, report: Report, room = Infinity): Promise<Answer> {
+  const [name, second] = node.names ?? []
+  const [content] = node.items ?? []
+  if (name === undefined || content === undefined || node.kind !== 'object') return err('CommandSyntax', 'an object with one member: the command')
+  if (second !== undefined) return failure(name, null, 'CommandMultiple', '')
+  if (!isCommand(name)) return err('CommandNotExist', name)
+  return await run(gateway, name, document, content, report, room)
+}
+
+async function run (gateway: Gateway, name: CommandName, document: Document, content: Node, report: Report, room: number): Promise<Answer> {
+  const command = COMMANDS[name]
+  let given: Given = new Map()
+  try {
+    given = givenBy(command.params, document, content)
+    const reply = await command.run(gateway, given)
+    if (reply === undefined) return { text: undefined, isError: false }
+    const text = command.write(reply)
+    // Only commands that read have replies so long that they do not fit, and they are as if they had failed.
+    return text.length <= room ? answer(name, text) : failure(name, given.get('tkn'), 'ValueSize', '')
+  } catch (error) {
+    if (error instanceof StatusError) return failure(name, given.get('tkn'), error.status, error.param)
+    report(error)
+    return failure(name, given.get('tkn'), 'Unknown', '')
+  }
+}

@@ -1,0 +1,46 @@
+import { createHash, createHmac, randomBytes } from 'node:crypto'
+import type { Access, SessionId, SessionStore } from './session.js'
+import { StatusError } from './status.js'
+
+/** Bytes of a token before it is written as base64url. */
+const TOKEN_BYTES = 16
+const SECRET_BYTES = 32
+
+/** All that a command may touch: the store, the clock, and where tokens come from. */
+export interface Gateway {
+  readonly store: SessionStore
+  /** Milliseconds since the Unix epoch. */
+  now (): number
+  /** A token of 128 random bits, 22 characters of base64url. */
+  newToken (): string
+  /** The token of the shared session of this name, the same on every gateway in front of the same store. */
+  sharedToken (name: string): string
+}
+
+export interface GatewayOptions {
+  readonly now?: () => number
+  readonly newToken?: () => string
+}
+
+/** A gateway in front of a store, whose secret it reads (or makes) first. */
+export async function createGateway (store: SessionStore, options: GatewayOptions = {}): Promise<Gateway> {
+  const secret = await store.secret(() => randomBytes(SECRET_BYTES))
+  return {
+    store,
+    now: options.now ?? Date.now,
+    newToken: options.newToken ?? (() => randomBytes(TOKEN_BYTES).toString('base64url')),
+    sharedToken: name => createHmac('sha256', secret).update(name).digest().subarray(0, TOKEN_BYTES).toString('base64url'),
+  }
+}
+
+/** What stores know a session by. */
+export function sessionId (token: string): SessionId {
+  return createHash('sha256').update(token).digest('hex') as SessionId // As SessionId is defined.
+}
+
+/** One atomic step on the session of a token. @throws {StatusError} SessionNotExist */
+export async function access<T> (gateway: Gateway, token: string, step: Access<T>): Promise<T> {
+  const done = await gateway.store.access(sessionId(token), gateway.now(), step)
+  if (done === undefined) throw new StatusError('SessionNotExist')
+  return done.reply
+}

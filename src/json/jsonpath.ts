@@ -1,0 +1,38 @@
+import { JSONPathEnvironment, type JSONPathQuery, type JSONValue } from 'json-p3'
+import { MAX_DEPTH } from './scanner.js'
+import type { JsonText } from './text.js'
+
+/** A parsed JSONPath query. */
+export type { JSONPathQuery } from 'json-p3'
+
+/** One place that a query selects in a value. */
+export interface Selected {
+  /** Member names and array indexes from the root. */
+  readonly location: ReadonlyArray<string | number>
+  /** The same as a normalized path (RFC 9535, section 2.7). */
+  readonly path: string
+}
+
+const environment = new JSONPathEnvironment({ maxRecursionDepth: MAX_DEPTH + 1 })
+
+/** A JSONPath query (RFC 9535), ready to be asked; undefined when it does not parse. */
+export function parseJsonPath (text: string): JSONPathQuery | undefined {
+  try {
+    return environment.compile(text)
+  } catch {
+    return undefined
+  }
+}
+
+/**
+ * What a query selects in a value, each place once, in the query's order. A query can take exponential time: call it
+ * inside limited(). Numbers inside filters are compared as JavaScript's, as RFC 9535 allows.
+ */
+export function select (query: JSONPathQuery, value: JsonText): Selected[] {
+  const places = new Map<string, Selected>()
+  // JSON.parse gives what JSONValue describes.
+  for (const node of query.query(JSON.parse(value) as JSONValue).nodes) {
+    places.set(node.path, { location: node.location, path: node.path })
+  }
+  return [...places.values()]
+}

@@ -1,0 +1,48 @@
+import { createContext, Script } from 'node:vm'
+
+/** Milliseconds that a search inside values may take before it is ended. */
+export const SEARCH_TIMEOUT = 1000
+
+/** A search took longer than SEARCH_TIMEOUT. */
+export class SearchTimeoutError extends Error {
+  constructor () {
+    super(`the search takes longer than ${SEARCH_TIMEOUT} ms`)
+    this.name = 'SearchTimeoutError'
+  }
+}
+
+let work: () => unknown
+const script = new Script('run()')
+const context = createContext({ run: () => work() })
+
+/**
+ * Runs a pure task that a client's query may make exponentially long, such as a regular expression of RFC 9535, and ends it
+ * after SEARCH_TIMEOUT, so that one client cannot hold everybody else's requests. node:vm is the only way to end code
+ * that runs synchronously. The task must not call into native modules: it is cut off wherever it stands.
+ *
+ * The limit is one of elapsed time, which on a busy machine may pass without the task running; then it runs again.
+ * @throws {SearchTimeoutError}
+ */
+export function limited<T> (task: () => T): T {
+  work = task
+  while (true) {
+    const before = process.cpuUsage()
+    try {
+      return script.runInContext(context, { timeout: SEARCH_TIMEOUT }) as T // What `task` answered.
+    } catch (error) {
+      if (!isTimeout(error)) throw error
+      if (worked(before) >= SEARCH_TIMEOUT / 2) throw new SearchTimeoutError()
+    }
+  }
+}
+
+/** Milliseconds that this process was given a processor for. */
+function worked (since: NodeJS.CpuUsage): number {
+  const { user, system } = process.cpuUsage(since)
+  return (user + system) / 1000
+}
+
+/** The error comes from the other context, so that it is no instance of this one's Error. */
+function isTimeout (error: unknown): boolean {
+  return typeof error === 'object' && error !== null && 'code' in error && error.code === 'ERR_SCRIPT_EXECUTION_TIMEOUT'
+}

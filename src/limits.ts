@@ -1,0 +1,14 @@
+/** Bytes of a key in UTF-8 (PROTOCOL 1). */
+export const MAX_KEY_BYTES = 1024
+/** Bytes of a session's name in UTF-8 (PROTOCOL 4). */
+export const MAX_NAME_BYTES = 256
+/** Envelopes in one POST /commands (PROTOCOL 5). */
+export const MAX_BATCH = 1000
+/** Bytes of a request's body, unless configured otherwise. */
+export const DEFAULT_BODY_LIMIT = 1024 * 1024
+/** Characters that a value may grow to by KV_APPEND, KV_UPDATE and KV_MERGE: running out of memory cannot be caught. */
+export const MAX_VALUE_LENGTH = 16 * 1024 * 1024
+/** Characters of values that one command may read or one reply may carry, for the same reason. */
+export const MAX_REPLY_LENGTH = 64 * 1024 * 1024
+/** Seconds of the longest `duration` and `idle`: over 300 years, and still exact in milliseconds. */
+export const MAX_SECONDS = 10_000_000_000

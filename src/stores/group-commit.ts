@@ -1,0 +1,63 @@
+/** How one piece of work ended: what it answers, or the error that is its own and leaves the others alone. */
+export type Settled<T> = { readonly value: T } | { readonly error: unknown }
+
+/** Work that shares transactions with whatever else waits at the same time. */
+export interface GroupCommit {
+  /**
+   * Runs `work` inside the next transaction and settles once that transaction is committed: resolves with the value, or
+   * rejects with the work's own error. Rejects with an Error that has a `cause` when the transaction as a whole failed,
+   * which is also what happens when `work` throws instead of returning its error.
+   */
+  run<T> (work: () => Settled<T>): Promise<T>
+  /** Resolves when nothing waits any more. */
+  drained (): Promise<void>
+}
+
+interface Job {
+  work (): void
+  settle (): void
+  fail (error: Error): void
+}
+
+/**
+ * Collects work and runs all of it once per turn of the event loop in one call of `transact`, which must run its argument
+ * once and return when the result is durable, or throw when nothing of it was kept. A turn takes at most `most` pieces,
+ * in the order they came; the rest waits for the next turn, so that the event loop gets to everything else in between.
+ */
+export function groupCommit (transact: (work: () => void) => void, most: number): GroupCommit {
+  const queue: Job[] = []
+
+  function add (job: Job): void {
+    queue.push(job)
+    if (queue.length === 1) setImmediate(turn)
+  }
+
+  function turn (): void {
+    const batch = queue.splice(0, most)
+    if (queue.length > 0) setImmediate(turn)
+    try {
+      transact(() => { for (const job of batch) job.work() })
+    } catch (cause) {
+      for (const job of batch) job.fail(new Error('The transaction failed and was not committed', { cause }))
+      return
+    }
+    for (const job of batch) job.settle()
+  }
+
+  return {
+    run<T> (work: () => Settled<T>) {
+      return new Promise<T>((resolve, reject) => {
+        let settled: Settled<T>
+        add({
+          work () { settled = work() },
+          settle () { 'error' in settled ? reject(settled.error) : resolve(settled.value) },
+          fail: reject
+        })
+      })
+    },
+
+    async drained () {
+      while (queue.length > 0) await new Promise(resolve => setImmediate(resolve))
+    }
+  }
+}

@@ -1,0 +1,181 @@
+import TinyQueue from 'tinyqueue'
+import { compareCodePoints } from '../codepoint.js'
+import type { JsonText } from '../json/text.js'
+import { deadline, expire, type Access, type Session, type SessionId, type SessionStore } from '../session.js'
+import { decide, noKeys, sessionAfter, viewOf, type Source } from './view.js'
+
+interface Entry {
+  session: Session
+  keys: Map<string, JsonText>
+  /** What will bring this session up in a sweep; undefined while it never expires. */
+  item: Item | undefined
+}
+
+interface Item {
+  readonly deadline: number
+  readonly id: SessionId
+}
+
+/** Items that have nothing to say any more are let be until there are this many beyond two for each session. */
+const SPARE_ITEMS = 1_000
+
+/** Sessions in this process's memory, gone when it ends: for tests and caches. */
+export function memoryStore (): SessionStore {
+  const sessions = new Map<SessionId, Entry>()
+  let queue = queueOf([])
+  let secret: Buffer | undefined
+
+  function isCurrent (item: Item): boolean {
+    return sessions.get(item.id)?.item === item
+  }
+
+  function compact (): void {
+    if (queue.length > 2 * sessions.size + SPARE_ITEMS) queue = queueOf(queue.data.filter(isCurrent))
+  }
+
+  /**
+   * Makes sure that a sweep meets the session no later than its deadline. A deadline that moves away, as every use of an
+   * idle session makes it do, costs nothing here: the sweep that meets the session too early puts it back.
+   */
+  function enqueue (id: SessionId, entry: Entry): void {
+    const due = deadline(entry.session)
+    if (due >= (entry.item?.deadline ?? Infinity)) return
+    entry.item = { deadline: due, id }
+    queue.push(entry.item)
+    compact()
+  }
+
+  function forget (id: SessionId): void {
+    sessions.delete(id)
+    compact()
+  }
+
+  function look (id: SessionId, now: number): { entry: Entry, session: Session, restarted: boolean } | undefined {
+    const entry = sessions.get(id)
+    const session = entry && expire(entry.session, now)
+    return session && { entry, session, restarted: session !== entry.session }
+  }
+
+  /** Deals with the session that the queue has brought up; the number of sessions that were due. */
+  function sweepOne (item: Item, now: number): number {
+    const entry = sessions.get(item.id)
+    if (entry?.item !== item) return 0
+    entry.item = undefined
+    const session = expire(entry.session, now)
+    if (session === undefined) {
+      forget(item.id)
+      return 1
+    }
+    const restarted = session !== entry.session
+    if (restarted) Object.assign(entry, { session, keys: new Map() })
+    enqueue(item.id, entry)
+    return restarted ? 1 : 0
+  }
+
+  return {
+    kind: 'memory',
+
+    async secret (make) {
+      secret ??= make()
+      return secret
+    },
+
+    async create (id, session, now) {
+      const present = look(id, now)
+      if (present !== undefined) return present.session
+      const entry = { session, keys: new Map(), item: undefined }
+      sessions.set(id, entry)
+      enqueue(id, entry)
+      return session
+    },
+
+    async find (id, now) {
+      const found = look(id, now)
+      return found && { session: found.session, size: found.restarted ? 0 : found.entry.keys.size }
+    },
+
+    async access<T> (id: SessionId, now: number, access: Access<T>) {
+      const found = look(id, now)
+      if (found === undefined) {
+        forget(id)
+        return undefined
+      }
+      const { entry, session, restarted } = found
+      const outcome = decide(access, viewOf(session, access.reads, restarted ? noKeys : sourceOf(entry.keys)))
+      if (restarted || outcome.clear === true) entry.keys = new Map()
+      if (outcome.writes !== undefined) write(entry.keys, outcome.writes)
+      entry.session = sessionAfter(session, access, outcome, now)
+      enqueue(id, entry)
+      return { reply: outcome.reply }
+    },
+
+    async remove (id, now) {
+      const found = look(id, now)
+      forget(id)
+      return found !== undefined
+    },
+
+    async clear (now) {
+      let count = 0
+      for (const { session } of sessions.values()) if (expire(session, now) !== undefined) count++
+      sessions.clear()
+      compact()
+      return count
+    },
+
+    async totals (now) {
+      const totals = { sessions: 0, keys: 0 }
+      for (const entry of sessions.values()) {
+        const session = expire(entry.session, now)
+        if (session !== undefined) totals.sessions++
+        if (session === entry.session) totals.keys += entry.keys.size
+      }
+      return totals
+    },
+
+    async sweep (now, limit) {
+      let count = 0
+      for (let item = queue.peek(); count < limit && item !== undefined && item.deadline <= now; item = queue.peek()) {
+        queue.pop()
+        count += sweepOne(item, now)
+      }
+      return count
+    },
+
+    async close () {
+      sessions.clear()
+      compact()
+    }
+  }
+}
+
+function queueOf (items: Item[]): TinyQueue<Item> {
+  return new TinyQueue(items, (a, b) => a.deadline - b.deadline)
+}
+
+function sourceOf (keys: ReadonlyMap<string, JsonText>): Source {
+  return {
+    size: keys.size,
+    has: key => keys.has(key),
+    get: key => keys.get(key),
+    names ({ prefix, after, limit }) {
+      const names = [...keys.keys()].filter(key =>
+        key.startsWith(prefix) && (after === undefined || compareCodePoints(key, after) > 0))
+      return names.sort(compareCodePoints).slice(0, limit)
+    },
+    entries: () => [...keys].sort(([a], [b]) => compareCodePoints(a, b))
+  }
+}
+
+function write (keys: Map<string, JsonText>, writes: ReadonlyMap<string, JsonText | null>): void {
+  for (const [key, value] of writes) {
+    if (value === null) keys.delete(key)
+    // The cast stands for: a copy of a JSON text is the same JSON text.
+    else keys.set(keys.has(key) ? key : ownCopy(key), ownCopy(value) as JsonText)
+  }
+}
+
+/** The same text in memory of its own: V8 keeps the whole request body alive for as long as a slice of it lives. */
+function ownCopy (text: string): string {
+  return (' ' + text).slice(1)
+}

@@ -1,0 +1,75 @@
+import type { JsonText } from '../json/text.js'
+import type { Access, Listing, Outcome, Reads, Session, View } from '../session.js'
+
+/** Where a View gets its answers: the store's own data as this access sees it. */
+export interface Source {
+  /** Number of keys. */
+  readonly size: number
+  has (key: string): boolean
+  get (key: string): JsonText | undefined
+  /** Names in code point order. */
+  names (listing: Listing): readonly string[]
+  /** Every key with its value, in code point order of the keys. */
+  entries (): Iterable<readonly [string, JsonText]>
+}
+
+/** The source of a session without keys. */
+export const noKeys: Source = {
+  size: 0,
+  has: () => false,
+  get: () => undefined,
+  names: () => [],
+  entries: () => []
+}
+
+/**
+ * A View of `source` that throws an Error when it is asked for what `reads` did not name, so that a decision that reads
+ * more than it said fails on every store, and not only on the one that had to fetch its values beforehand.
+ * `reads.get` names a key's presence too, and `reads.all` the presence and the value of every key.
+ */
+export function viewOf (session: Session, reads: Reads, source: Source): View {
+  const gets = new Set(reads.get)
+  const has = new Set(reads.has)
+  return {
+    session,
+    size: source.size,
+    has (key) {
+      if (!has.has(key) && !gets.has(key)) named(reads.all, 'the presence of a key')
+      return source.has(key)
+    },
+    get (key) {
+      if (!gets.has(key)) named(reads.all, 'the value of a key')
+      return source.get(key)
+    },
+    names: () => source.names(named(reads.list, 'key names')),
+    entries () {
+      named(reads.all, 'all entries')
+      return source.entries()
+    }
+  }
+}
+
+function named<T> (part: T | undefined, what: string): T {
+  if (part === undefined) throw new Error(`A decision asked for ${what} that its reads did not name`)
+  return part
+}
+
+/** What the access decides on this view. Throws what `decide` throws, and an Error when a reader wants to write. */
+export function decide<T> (access: Access<T>, view: View): Outcome<T> {
+  const outcome = access.decide(view)
+  if (!access.mayWrite && (outcome.clear === true || outcome.writes !== undefined || outcome.session !== undefined)) {
+    throw new Error('A decision with mayWrite false asked for a change')
+  }
+  return outcome
+}
+
+/** Whether this access moves the session's idle deadline, which never moves backwards. */
+export function renews (session: Session, access: Access<unknown>, now: number): boolean {
+  return access.touch && session.idle > 0 && now > session.usedAt
+}
+
+/** The session to keep after an access that decided `outcome`; the same object when nothing about it changed. */
+export function sessionAfter (session: Session, access: Access<unknown>, outcome: Outcome<unknown>, now: number): Session {
+  const next = outcome.session ?? session
+  return renews(next, access, now) ? { ...next, usedAt: now } : next
+}

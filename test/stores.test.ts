@@ -1,0 +1,268 @@
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import fc from 'fast-check'
+import { open, type RootDatabase } from 'lmdb'
+import t, { type Test } from 'tap'
+import { compareCodePoints } from '../src/codepoint.js'
+import type { SessionStore } from '../src/session.js'
+import { lmdbStore } from '../src/stores/lmdb.js'
+import { memoryStore } from '../src/stores/memory.js'
+import { openStore, parseStoreUrl } from '../src/stores/open.js'
+import { dump, ID, idOf, json, reading, sessionOf, set, START, storeSuite, writing } from './store-suite.js'
+
+t.test('memory', t => {
+  storeSuite(t, async () => ({ store: memoryStore() }))
+  t.end()
+})
+
+t.test('lmdb', t => {
+  storeSuite(t, async t => {
+    const directory = join(t.testdir(), 'data.v1')
+    return { store: await lmdbStore(directory), reopen: () => lmdbStore(directory) }
+  })
+  t.end()
+})
+
+t.test('compareCodePoints orders as the bytes of UTF-8 do', async () => {
+  const text = fc.oneof(fc.string({ unit: 'binary' }), fc.constantFrom('', 'a', '\ud7ff', '\ue000', '\ufffd', '\u{10000}', 'a\u{10ffff}'))
+  fc.assert(fc.property(text, text, fc.string({ unit: 'binary' }), (a, b, common) => {
+    return Math.sign(compareCodePoints(common + a, common + b)) === Buffer.compare(Buffer.from(common + a), Buffer.from(common + b))
+  }))
+})
+
+t.test('URLs', async t => {
+  t.strictSame(parseStoreUrl('memory:'), { kind: 'memory' })
+  t.strictSame(parseStoreUrl('lmdb:./data'), { kind: 'lmdb', directory: './data' })
+  t.strictSame(parseStoreUrl('lmdb:/var/lib/hold fast:1'), { kind: 'lmdb', directory: '/var/lib/hold fast:1' })
+  for (const url of ['', 'memory', 'memory:x', 'lmdb', 'lmdb:', 'LMDB:x', 'redis://u:hunter2@h', ' memory:', './data']) {
+    t.throws(() => parseStoreUrl(url), { message: /memory: or lmdb:<directory>/ }, url)
+    await t.rejects(openStore(url), { message: /^((?!hunter2).)*$/ })
+  }
+  for (const url of ['memory:', `lmdb:${join(t.testdir(), 'data')}`]) {
+    const store = await openStore(url)
+    t.equal(`${store.kind}:`, url.slice(0, store.kind.length + 1))
+    await store.close()
+  }
+})
+
+t.test('memory: sessions that are gone do not fill the queue of deadlines', async t => {
+  const store = memoryStore()
+  for (let i = 0; i < 5_000; i++) {
+    await store.create(ID, sessionOf({ duration: 1_000 }), START)
+    await store.remove(ID, START)
+  }
+  for (let i = 0; i < 10; i++) await store.create(idOf(i), sessionOf({ duration: 10 + i }), START)
+  for (let i = 0; i < 10; i++) t.equal(await store.sweep(START + 10_000 + i * 1_000, 100), 1)
+  t.strictSame(await store.totals(START), { sessions: 0, keys: 0 })
+  await store.close()
+})
+
+/** A fresh LMDB store with one session, and lmdb itself on the same directory. */
+async function lmdbWith (t: Test): Promise<{ directory: string, store: SessionStore, raw: RootDatabase }> {
+  const directory = join(t.testdir(), 'data')
+  const store = await lmdbStore(directory)
+  await store.create(ID, sessionOf(), START)
+  return { directory, store, raw: openRaw(directory) }
+}
+
+function openRaw (directory: string): RootDatabase {
+  return open({ path: directory, noSubdir: false, overlappingSync: false })
+}
+
+/** Number of transactions that have changed something. */
+function transactions (raw: RootDatabase): number {
+  raw.resetReadTxn()
+  // lmdb declares its statistics as an object of unknown content.
+  return (raw.getStats() as { lastTxnId: number }).lastTxnId
+}
+
+/** A program for another process that has the same directory open as `root`. */
+function program (directory: string, body: string): readonly [string, string[]] {
+  const source = `
+    import { readSync, writeSync } from 'node:fs'
+    import { open } from 'lmdb'
+    const root = open({ path: ${json(directory)}, noSubdir: false, overlappingSync: false })
+    ${body}
+    await root.close()`
+  return [process.execPath, ['--input-type=module', '-e', source]]
+}
+
+const BARE = { ...process.env, NODE_OPTIONS: '' }
+
+/** Another process that is inside a write transaction until its standard input ends. */
+async function lockHolder (directory: string): Promise<ChildProcess> {
+  const child = spawn(...program(directory, `
+    root.transactionSync(() => {
+      writeSync(1, 'locked')
+      readSync(0, Buffer.alloc(1))
+    })`), { stdio: ['pipe', 'pipe', 'inherit'], env: BARE })
+  await once(child.stdout ?? child, 'data')
+  return child
+}
+
+t.test('lmdb: one transaction serves all that waits, at most 1,000', async t => {
+  const { store, raw } = await lmdbWith(t)
+  const before = transactions(raw)
+  await Promise.all(Array.from({ length: 900 }, (_, i) => set(store, ID, START, { [`k${i}`]: json(i) })))
+  t.equal(transactions(raw) - before, 1)
+  let turns = 0
+  const count = (): void => {
+    turns++
+    timer = setImmediate(count)
+  }
+  let timer = setImmediate(count)
+  await Promise.all(Array.from({ length: 2_500 }, (_, i) => set(store, ID, START, { [`k${i}`]: json(i) })))
+  clearImmediate(timer)
+  t.equal(transactions(raw) - before, 4)
+  t.ok(turns >= 2, 'the event loop turns in between')
+  t.strictSame(await store.totals(START), { sessions: 1, keys: 2_500 })
+  await raw.close()
+  await store.close()
+})
+
+t.test('lmdb: what changes nothing writes nothing', async t => {
+  const { store, raw } = await lmdbWith(t)
+  await store.create(idOf(2), sessionOf({ idle: 10, duration: 100 }), START)
+  await set(store, ID, START, { a: json(1) })
+  const before = transactions(raw)
+  await store.access(ID, START + 1, writing({}))
+  await store.access(ID, START + 1, writing({ writes: { nothing: null } }))
+  await store.access(idOf(2), START, writing({ clear: true }))
+  await store.access(idOf(2), START, reading({}, () => 0, true))
+  await store.access(idOf(3), START, writing({ writes: { a: json(1) } }))
+  await store.create(ID, sessionOf({ name: 'other' }), START)
+  await store.remove(idOf(3), START)
+  await store.find(ID, START)
+  await store.find(idOf(2), START + 1e9)
+  await store.totals(START + 1e9)
+  await store.sweep(START, 10)
+  t.equal(transactions(raw), before)
+  await raw.close()
+  await store.close()
+})
+
+t.test('lmdb: reads do not wait for the write lock', async t => {
+  const { directory, store, raw } = await lmdbWith(t)
+  await set(store, ID, START, { a: json(1) })
+  await store.create(idOf(2), sessionOf({ idle: 10 }), START)
+  const holder = await lockHolder(directory)
+  t.strictSame(await store.find(ID, START), { session: sessionOf(), size: 1 })
+  t.strictSame(await store.totals(START), { sessions: 2, keys: 1 })
+  t.strictSame(await dump(store, ID, START), [['a', '1']])
+  t.strictSame(await store.access(ID, START + 1, reading({ get: ['a'] }, view => view.get('a'), true)), { reply: '1' })
+  t.equal(await store.access(idOf(9), START, reading({}, () => 0)), undefined)
+  t.equal(await store.sweep(START, 10), 0, 'nor does a sweep that finds nothing')
+  const exit = once(holder, 'exit')
+  holder.stdin?.end()
+  t.strictSame(await exit, [0, null])
+  await store.access(idOf(2), START + 1, reading({}, () => 0, true))
+  t.strictSame(await store.find(idOf(2), START), { session: sessionOf({ idle: 10, usedAt: START + 1 }), size: 0 })
+  await raw.close()
+  await store.close()
+})
+
+t.test('lmdb: a read sees at once what another process has committed', async t => {
+  const { directory, store, raw } = await lmdbWith(t)
+  const before = store.find(ID, START)
+  // All of this is one turn of the event loop, in which lmdb by itself goes on with the snapshot of the read above.
+  const { status, stderr } = spawnSync(...program(directory, "root.openDB('sessions', { keyEncoding: 'binary', encoding: 'binary' }).clearSync()"), { env: BARE })
+  const after = store.find(ID, START)
+  t.equal(status, 0, String(stderr))
+  t.ok(await before)
+  t.equal(await after, undefined)
+  await raw.close()
+  await store.close()
+})
+
+t.test('lmdb: a transaction that fails rejects all that share it and changes nothing', async t => {
+  const { store, raw } = await lmdbWith(t)
+  await set(store, ID, START, { a: json(1) })
+  const expiry = raw.openDB<Buffer, Buffer>('expiry', { keyEncoding: 'binary', encoding: 'binary' })
+  const dangling = Buffer.alloc(40)
+  expiry.putSync(dangling, Buffer.alloc(0))
+  const results = await Promise.allSettled([
+    set(store, ID, START, { b: json(2) }),
+    store.clear(START),
+    set(store, ID, START, { c: json(3) }),
+    store.create(idOf(2), sessionOf(), START)
+  ])
+  for (const result of results) {
+    t.match(result, { status: 'rejected', reason: { message: /not committed/, cause: { message: /damaged/ } } })
+  }
+  t.strictSame(await dump(store, ID, START), [['a', '1']])
+  t.equal(await store.find(idOf(2), START), undefined)
+  await t.rejects(store.totals(START), /damaged/)
+  await t.rejects(store.sweep(START, 10), /damaged/)
+  expiry.removeSync(dangling)
+  t.strictSame(await set(store, ID, START, { b: json(2) }), { reply: 1 })
+  t.strictSame(await store.totals(START), { sessions: 1, keys: 2 })
+  await raw.close()
+  await store.close()
+})
+
+t.test('lmdb: a key that is too long fails its own access only', async t => {
+  const { store, raw } = await lmdbWith(t)
+  const [before, long, after] = await Promise.allSettled([
+    set(store, ID, START, { a: json(1) }),
+    set(store, ID, START, { b: json(1), ['x'.repeat(1_025)]: json(1) }),
+    set(store, ID, START, { c: json(1) })
+  ])
+  t.equal(before.status, 'fulfilled')
+  t.match(long, { status: 'rejected', reason: { message: /1024 bytes/ } })
+  t.equal(after.status, 'fulfilled')
+  t.strictSame(await dump(store, ID, START), [['a', '1'], ['c', '1']])
+  await raw.close()
+  await store.close()
+})
+
+t.test('lmdb: values larger than the buffers of lmdb, read in and after the transaction that writes them', async t => {
+  const { store, raw } = await lmdbWith(t)
+  const huge = json('é'.repeat(10_000_000))
+  const [, inside] = await Promise.all([
+    set(store, ID, START, { huge, small: json(1) }),
+    store.access(ID, START, { ...reading({ all: true }, view => [...view.entries()].map(([, value]) => value === huge)), mayWrite: true })
+  ])
+  t.strictSame(inside?.reply, [true, false])
+  const look = reading({ get: ['huge'] }, view => view.has('huge') && view.get('huge') === huge)
+  t.strictSame(await store.access(ID, START, look), { reply: true })
+  t.ok((await dump(store, ID, START))?.some(([, value]) => value === huge))
+  await raw.close()
+  await store.close()
+})
+
+t.test('lmdb: close waits for what is under way', async t => {
+  const { directory, store, raw } = await lmdbWith(t)
+  await raw.close()
+  const writes = Array.from({ length: 1_500 }, (_, i) => set(store, ID, START, { [`k${i}`]: json(i) }))
+  const settled = Promise.allSettled(writes)
+  await store.close()
+  t.ok((await settled).every(({ status }) => status === 'fulfilled'))
+  const again = await lmdbStore(directory)
+  t.strictSame(await again.totals(START), { sessions: 1, keys: 1_500 })
+  await again.close()
+})
+
+t.test('lmdb: data of another format is refused and left alone', async t => {
+  const directory = join(t.testdir(), 'data')
+  const raw = openRaw(directory)
+  const meta = raw.openDB<Buffer, Buffer>('meta', { keyEncoding: 'binary', encoding: 'binary' })
+  meta.putSync(Buffer.from('format'), Buffer.from('2'))
+  await t.rejects(lmdbStore(directory), { message: /format 2.*format 1/ })
+  t.notOk(raw.doesExist('sessions'))
+  meta.putSync(Buffer.from('format'), Buffer.from('1'))
+  await raw.close()
+  await (await lmdbStore(directory)).close()
+})
+
+t.test('lmdb: the directory is made for its owner alone; what is no directory is refused', async t => {
+  const parent = t.testdir()
+  const directory = join(parent, 'a', 'b.c')
+  const store = await lmdbStore(directory)
+  t.equal(statSync(directory).mode & 0o777, 0o700)
+  t.equal(statSync(join(directory, 'data.mdb')).mode & 0o777, 0o600)
+  await store.close()
+  writeFileSync(join(parent, 'file'), 'x')
+  await t.rejects(lmdbStore(join(parent, 'file')), { code: 'EEXIST' })
+})
