@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { ConnectionError, FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { JsonError } from '../src/json/scanner.js'
+import { JsonError } from '../src/json/lexer.js'
 import { StatusError } from '../src/status.js'
 import { PROBLEM_TYPE, sendProblem, statusProblem, transportProblem } from './problem.js'
 

@@ -1,11 +1,10 @@
 import { METHODS } from 'node:http'
 import type { FastifyInstance } from 'fastify'
-import { openApi } from '../openapi/document.js'
 import { TransportError } from './faults.js'
 
-/** What belongs to no command: the OpenAPI document. */
-export function mountService (app: FastifyInstance): void {
-  const text = JSON.stringify(openApi('3.1'))
+/** What belongs to no command. @param document the OpenAPI document */
+export function mountService (app: FastifyInstance, document: object): void {
+  const text = JSON.stringify(document)
   app.get('/openapi.json', async (_request, reply) => await reply.type('application/json; charset=utf-8').send(text))
 }
 

@@ -1,5 +1,6 @@
 import Fastify, { LogController, type FastifyInstance, type FastifyServerOptions } from 'fastify'
 import { TypeBoxValidatorCompiler, type TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import { openApi } from '../openapi/document.js'
 import { mountCommand } from '../routes/command.js'
 import { mountRest } from '../routes/mount.js'
 import { answerMalformed, answerNodesOwn, sendError } from '../routes/faults.js'
@@ -56,7 +57,7 @@ export function buildApp (gateway: Gateway, options: AppOptions = {}): FastifyIn
   mountCommand(app, gateway)
   mountRest(app, gateway)
   mountKeys(app, gateway)
-  mountService(app)
+  mountService(app, openApi('3.1'))
   refuseOthers(app, new Map(mounted))
   return app
 }

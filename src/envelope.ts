@@ -1,6 +1,7 @@
 import { COMMANDS, isCommand, type CommandName } from './commands/index.js'
 import type { Gateway } from './gateway.js'
-import { JsonError, scan, type Document, type Node, type Opens } from './json/scanner.js'
+import { JsonError } from './json/lexer.js'
+import { scan, type Document, type Node, type Opens } from './json/scanner.js'
 import { MAX_BATCH, MAX_REPLY_LENGTH } from './limits.js'
 import type { Given } from './param.js'
 import { givenBy, opensForParams } from './request.js'

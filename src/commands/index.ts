@@ -1,8 +1,9 @@
 import type { Command } from '../command.js'
 import { KV_FIND } from './find.js'
-import { KV_ADD, KV_ADDQ, KV_CLEAR, KV_CLEAR_SET, KV_CONTAINS, KV_COUNT, KV_GET, KV_KEYS, KV_RMV, KV_SET, KV_SETQ } from './keys.js'
+import { KV_CLEAR, KV_CONTAINS, KV_COUNT, KV_GET, KV_KEYS, KV_RMV } from './keys.js'
 import { SV_INFO } from './server.js'
 import { SH_END, SH_END_ALL, SH_EXISTS, SH_INFO, SH_INFO_ALL, SH_NEW, SH_OPEN, SH_TOUCH } from './sessions.js'
+import { KV_ADD, KV_ADDQ, KV_CLEAR_SET, KV_SET, KV_SETQ } from './store.js'
 import { KV_APPEND, KV_MERGE, KV_UPDATE } from './values.js'
 
 /** The table: every command of PROTOCOL 4. What is here exists on every surface, in the OpenAPI document and in the tests. */

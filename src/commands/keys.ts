@@ -1,106 +1,14 @@
 import { Type } from '@sinclair/typebox'
-import { keyCommand, type Plan } from '../command.js'
+import { keyCommand } from '../command.js'
 import type { JsonText } from '../json/text.js'
-import { keyFault } from '../key.js'
 import { MAX_REPLY_LENGTH } from '../limits.js'
 import { optional } from '../param.js'
 import { MapOf } from '../schema.js'
 import type { View } from '../session.js'
-import { st as numberOf, StatusError, type StatusName } from '../status.js'
-import { count, EXAMPLE_TOKEN, KeyNames, keyNamesParam, Keys, keysParam, KeyStatuses, st, tknParam, Token } from './schemas.js'
+import { st as numberOf, StatusError } from '../status.js'
+import { count, EXAMPLE_TOKEN, KeyNames, keyNamesParam, Keys, st, statusReply, tknParam, Token } from './schemas.js'
 
 const ok = numberOf('Ok')
-
-/** Why a key cannot be stored with a value; undefined when it can. */
-export function entryFault (key: string, value: JsonText): StatusName | undefined {
-  return keyFault(key) ?? (value === 'null' ? 'ValueTypeInvalid' : undefined)
-}
-
-/** The status of each key of a command, by its number. */
-export type Statuses = Map<string, number>
-
-/**
- * Stores each key that can be stored, and says of each what became of it.
- * @param keep whether a key that exists is left as it is (KV_ADD)
- * @param exists whether a key is there already
- */
-function store (keys: ReadonlyMap<string, JsonText>, exists: (key: string) => boolean, keep: boolean) {
-  const writes = new Map<string, JsonText>()
-  const statuses: Statuses = new Map()
-  for (const [key, value] of keys) {
-    const fault = entryFault(key, value)
-    const present = fault === undefined && exists(key)
-    statuses.set(key, numberOf(fault ?? (!present ? 'KeySet' : keep ? 'KeyExists' : 'KeyUpdated')))
-    if (fault === undefined && !(present && keep)) writes.set(key, value)
-  }
-  return { writes, statuses }
-}
-
-const KEY_SET = numberOf('KeySet')
-const KEY_UPDATED = numberOf('KeyUpdated')
-
-/** The reply of a quiet command: nothing, unless some key was not stored; then those keys. */
-function quietReply (tkn: string, statuses: Statuses) {
-  const failed = new Map([...statuses].filter(([, status]) => status !== KEY_SET && status !== KEY_UPDATED))
-  return failed.size === 0 ? undefined : { tkn, keys: failed }
-}
-
-interface StoreValues { readonly tkn: string, readonly keys: ReadonlyMap<string, JsonText> }
-
-/** KV_SET and its kin, which differ in whether they keep what exists and whether they are quiet. */
-function storePlan (keep: boolean, quiet: boolean) {
-  return ({ tkn, keys }: StoreValues): Plan<{ tkn: string, keys: Statuses }> => ({
-    reads: { has: keys.keys() },
-    decide: view => {
-      const { writes, statuses } = store(keys, key => view.has(key), keep)
-      return { reply: quiet ? quietReply(tkn, statuses) : { tkn, keys: statuses }, writes }
-    },
-  })
-}
-
-const storeParams = { keys: keysParam, tkn: tknParam }
-const statusReply = Type.Object({ tkn: Token, keys: KeyStatuses })
-const storeExample = { tkn: EXAMPLE_TOKEN, keys: { user: { name: 'Ada' }, visits: 1 } }
-
-export const KV_SET = keyCommand({
-  tag: 'keys',
-  summary: 'Store keys',
-  description: 'Stores each key, whether it exists or not. A key that cannot be stored does not stop the others.',
-  params: storeParams,
-  reply: statusReply,
-  example: { params: storeExample, reply: { tkn: EXAMPLE_TOKEN, keys: { user: 20, visits: 21 } } },
-  plan: storePlan(false, false),
-})
-
-export const KV_SETQ = keyCommand({
-  tag: 'keys',
-  summary: 'Store keys quietly',
-  description: 'KV_SET that answers nothing when every key was stored, and otherwise only the keys that were not.',
-  params: storeParams,
-  reply: statusReply,
-  example: { params: { tkn: EXAMPLE_TOKEN, keys: { user: null } }, reply: { tkn: EXAMPLE_TOKEN, keys: { user: 41 } } },
-  plan: storePlan(false, true),
-})
-
-export const KV_ADD = keyCommand({
-  tag: 'keys',
-  summary: 'Store keys that do not exist yet',
-  description: 'Stores each key that is new, and leaves the others as they are. Of many clients that add one key at once, exactly one is told KeySet.',
-  params: storeParams,
-  reply: statusReply,
-  example: { params: storeExample, reply: { tkn: EXAMPLE_TOKEN, keys: { user: 20, visits: 23 } } },
-  plan: storePlan(true, false),
-})
-
-export const KV_ADDQ = keyCommand({
-  tag: 'keys',
-  summary: 'Store keys that do not exist yet, quietly',
-  description: 'KV_ADD that answers nothing when every key was stored, and otherwise only the keys that were not.',
-  params: storeParams,
-  reply: statusReply,
-  example: { params: storeExample, reply: { tkn: EXAMPLE_TOKEN, keys: { visits: 23 } } },
-  plan: storePlan(true, true),
-})
 
 /** Refuses more text than one reply may carry, before it is put together. */
 export function assertReadable (length: number, param: string): void {
@@ -232,20 +140,4 @@ export const KV_CLEAR = keyCommand({
   reply: Type.Object({ st, tkn: Token, cnt: count('Keys that were removed.') }),
   example: { params: { tkn: EXAMPLE_TOKEN }, reply: { st: 1, tkn: EXAMPLE_TOKEN, cnt: 2 } },
   plan: ({ tkn }) => ({ reads: {}, decide: view => ({ reply: { st: ok, tkn, cnt: view.size }, clear: true }) }),
-})
-
-export const KV_CLEAR_SET = keyCommand({
-  tag: 'keys',
-  summary: 'Replace all keys',
-  description: 'Removes every key of the session and stores these, in one step.',
-  params: storeParams,
-  reply: Type.Object({ st, tkn: Token, cnt: count('Keys that were removed.'), keys: KeyStatuses }),
-  example: { params: storeExample, reply: { st: 1, tkn: EXAMPLE_TOKEN, cnt: 5, keys: { user: 20, visits: 20 } } },
-  plan: ({ tkn, keys }) => ({
-    reads: {},
-    decide: view => {
-      const { writes, statuses } = store(keys, () => false, false)
-      return { reply: { st: ok, tkn, cnt: view.size, keys: statuses }, clear: true, writes }
-    },
-  }),
 })

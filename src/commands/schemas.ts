@@ -28,6 +28,9 @@ export const KeyStatuses = MapOf(Type.Integer({ format: 'int32' }), {
   description: 'For each key the status number of what was done to it, such as 20 (KeySet) or 21 (KeyUpdated).',
 })
 
+/** What the commands answer that do something to each key. */
+export const statusReply = Type.Object({ tkn: Token, keys: KeyStatuses })
+
 /** Whole seconds. */
 export function seconds (description: string) {
   return Type.Integer({ minimum: 0, maximum: MAX_SECONDS, format: 'int64', description })

@@ -1,7 +1,8 @@
 import { Type } from '@sinclair/typebox'
 import { keyCommand } from '../command.js'
 import { append, mergePatch, replace } from '../json/edit.js'
-import { JsonError, openAll, scanText, type Document, type Node } from '../json/scanner.js'
+import { JsonError } from '../json/lexer.js'
+import { openAll, scanText, type Document, type Node } from '../json/scanner.js'
 import { along, descend } from '../json/pointer.js'
 import type { JsonText } from '../json/text.js'
 import { keyFault } from '../key.js'
@@ -10,11 +11,9 @@ import { required } from '../param.js'
 import { JsonValue, MapOf } from '../schema.js'
 import type { View } from '../session.js'
 import { st as numberOf, StatusError, type StatusName } from '../status.js'
-import { entryFault, type Statuses } from './keys.js'
+import { entryFault, type Statuses } from './store.js'
 import { parsePath, pathParam, searching, type Path } from './path.js'
-import { count, EXAMPLE_TOKEN, keyParam, keysParam, KeyStatuses, st, tknParam, Token } from './schemas.js'
-
-const statusReply = Type.Object({ tkn: Token, keys: KeyStatuses })
+import { count, EXAMPLE_TOKEN, keyParam, keysParam, st, statusReply, tknParam, Token } from './schemas.js'
 
 /** What becomes of one key: its new value (null removes it) if there is one, and the status. */
 interface Change {

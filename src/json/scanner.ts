@@ -1,20 +1,10 @@
 import { isAscii, isUtf8 } from 'node:buffer'
+import { END, JsonError, Lexer, QUOTE, type Kind } from './lexer.js'
 import type { JsonText } from './text.js'
 import { firstIllFormed } from './utf8.js'
 
 /** Levels of arrays and objects that a JSON text may nest (PROTOCOL 5). */
 export const MAX_DEPTH = 128
-
-/** A text is not JSON as RFC 8259 has it. */
-export class JsonError extends Error {
-  /** @param offset byte, counted from 0, that no JSON text could have there; the length when the text ends too early */
-  constructor (readonly offset: number, readonly expected: string) {
-    super(`byte ${offset}: expected ${expected}`)
-    this.name = 'JsonError'
-  }
-}
-
-export type Kind = 'object' | 'array' | 'string' | 'number' | 'boolean' | 'null'
 
 /** Where a value stands in its document, and its parts if it was opened. Offsets are bytes. */
 export interface Node {
@@ -45,68 +35,16 @@ export interface Document {
   text (node: Node): JsonText
 }
 
-const TAB = 0x09
-const LF = 0x0a
-const CR = 0x0d
-const SPACE = 0x20
-const QUOTE = 0x22
-const PLUS = 0x2b
-const COMMA = 0x2c
-const MINUS = 0x2d
-const DOT = 0x2e
-const ZERO = 0x30
-const NINE = 0x39
-const COLON = 0x3a
-const OPEN_ARRAY = 0x5b
-const BACKSLASH = 0x5c
-const CLOSE_ARRAY = 0x5d
 const OPEN_OBJECT = 0x7b
 const CLOSE_OBJECT = 0x7d
-const END = -1
+const OPEN_ARRAY = 0x5b
+const CLOSE_ARRAY = 0x5d
+const COMMA = 0x2c
+const COLON = 0x3a
 
-const A_VALUE = 'a value'
-const SIMPLE_ESCAPES = new Set(Buffer.from('"\\/bfnrt'))
-const LITERALS = new Map<number, { bytes: Buffer, kind: Kind }>([
-  [0x74, { bytes: Buffer.from('true'), kind: 'boolean' }],
-  [0x66, { bytes: Buffer.from('false'), kind: 'boolean' }],
-  [0x6e, { bytes: Buffer.from('null'), kind: 'null' }],
-])
-
-function isDigit (byte: number): boolean {
-  return byte >= ZERO && byte <= NINE
-}
-
-function isHexDigit (byte: number): boolean {
-  const lower = byte | 0x20
-  return isDigit(byte) || (lower >= 0x61 && lower <= 0x66)
-}
-
-/** One pass over the bytes. A class, because its position is state that every step moves. */
-class Scanner {
-  at = 0
+/** One pass over the bytes of a whole text. */
+class Scanner extends Lexer {
   depth = 0
-
-  constructor (readonly bytes: Buffer, readonly ascii: boolean) {
-    if (bytes.length >= 3 && bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf) this.at = 3
-  }
-
-  /** The byte at the current position, or END. */
-  peek (): number {
-    return this.at < this.bytes.length ? this.bytes[this.at] as number : END // In range by the test before it.
-  }
-
-  skipSpace (): number {
-    let byte = this.peek()
-    while (byte === SPACE || byte === LF || byte === CR || byte === TAB) {
-      this.at++
-      byte = this.peek()
-    }
-    return byte
-  }
-
-  fail (expected: string): never {
-    throw new JsonError(this.at, expected)
-  }
 
   /** Passes a value, and answers its node; `from` is where its member began. */
   value (opens: Opens, from = -1): Node {
@@ -134,24 +72,6 @@ class Scanner {
     if (byte === OPEN_OBJECT) this.object(undefined, undefined, undefined)
     else if (byte === OPEN_ARRAY) this.array(undefined, undefined)
     else this.scalar(byte)
-  }
-
-  scalar (byte: number): Kind {
-    if (byte === QUOTE) {
-      this.string()
-      return 'string'
-    }
-    if (byte === MINUS || isDigit(byte)) {
-      this.number()
-      return 'number'
-    }
-    const literal = LITERALS.get(byte)
-    if (literal === undefined) this.fail(A_VALUE)
-    for (const expected of literal.bytes) {
-      if (this.peek() !== expected) this.fail(`'${literal.bytes.toString()}'`)
-      this.at++
-    }
-    return literal.kind
   }
 
   enter (): number {
@@ -206,74 +126,6 @@ class Scanner {
       this.at++
       this.skipSpace()
     }
-  }
-
-  /** Passes a string; true when it has an escape, so that its text is not its value. */
-  string (): boolean {
-    const { bytes } = this
-    const { length } = bytes
-    let escaped = false
-    let at = this.at + 1
-    while (at < length) {
-      const byte = bytes[at] as number // In range by the loop's condition.
-      if (byte === QUOTE) {
-        this.at = at + 1
-        return escaped
-      }
-      if (byte === BACKSLASH) {
-        escaped = true
-        this.at = at + 1
-        this.escape()
-        at = this.at
-      } else if (byte < SPACE) {
-        this.at = at
-        this.fail('no unescaped control character in a string')
-      } else {
-        at++
-      }
-    }
-    this.at = length
-    this.fail('\'"\'')
-  }
-
-  escape (): void {
-    const byte = this.peek()
-    if (byte === 0x75) { // u
-      this.at++
-      for (let digits = 0; digits < 4; digits++) {
-        if (!isHexDigit(this.peek())) this.fail('a hexadecimal digit')
-        this.at++
-      }
-    } else if (SIMPLE_ESCAPES.has(byte)) {
-      this.at++
-    } else {
-      this.fail('one of "\\/bfnrtu after a backslash')
-    }
-  }
-
-  number (): void {
-    if (this.peek() === MINUS) this.at++
-    if (this.peek() === ZERO) this.at++
-    else this.digits()
-    if (this.peek() === DOT) {
-      this.at++
-      this.digits()
-    }
-    if ((this.peek() | 0x20) === 0x65) { // e or E
-      this.at++
-      const sign = this.peek()
-      if (sign === PLUS || sign === MINUS) this.at++
-      this.digits()
-    }
-  }
-
-  digits (): void {
-    if (!isDigit(this.peek())) this.fail('a digit')
-    while (isDigit(this.peek())) this.at++
-  }
-
-  slice (start: number, end: number): string {
-    return this.bytes.toString(this.ascii ? 'latin1' : 'utf8', start, end)
   }
 
   document (opens: Opens): Node {
