@@ -97,6 +97,7 @@ const TRANSPORT = {
   413: { name: 'ContentTooLarge', description: 'The body is larger than this server takes.' },
   414: { name: 'UriTooLong', description: 'A part of the path is longer than any token or key can be.' },
   415: { name: 'UnsupportedMediaType', description: 'The body is not declared as JSON in UTF-8; `detail` says what to send.' },
+  503: { name: 'Busy', description: 'The command was carried out, but its long reply cannot be kept while so many others wait for their clients to read them: read again after the seconds in Retry-After.' },
   431: { name: 'HeadersTooLarge', description: 'The headers, URL included, are longer than 16 kB.' },
 }
 

@@ -117,7 +117,7 @@ function responsesOf ({ method, parameters = [], replies, failures, errors }: Op
     ...mapValues(replies, reply => writeReply(reply, components)),
     ...problemReplies(failures, components),
     ...errors !== undefined && { 400: errorReply(errors, failures, components) },
-    ...transportReplies([408, 431], components),
+    ...transportReplies([408, 431, 503], components),
     // A body is looked at wherever there can be one, also where none is wanted.
     ...method !== 'get' && transportReplies([413, 415], components),
     ...parameters.includes('tkn') && transportReplies([414], components),

@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { executeAll, executeOne, type Answer } from '../src/envelope.js'
 import type { Gateway } from '../src/gateway.js'
 import { bodyOf, refuseMergePatch, refusePreconditions } from './http.js'
-import { CACHE_CONTROL, sendJson } from './problem.js'
+import { sendJson } from './problem.js'
 
 type Execute = typeof executeOne
 
@@ -23,6 +23,6 @@ export function mountCommand (app: FastifyInstance, gateway: Gateway): void {
 }
 
 function send (reply: FastifyReply, { text, isError }: Answer): FastifyReply {
-  if (text === undefined) return reply.header('cache-control', CACHE_CONTROL).code(204).send()
+  if (text === undefined) return reply.code(204).send()
   return sendJson(reply.code(isError ? 400 : 200), text)
 }

@@ -7,7 +7,6 @@ import { PROBLEM_TYPE, sendProblem, statusProblem, transportProblem } from './pr
 
 /** What a client did wrong below the protocol. Fastify's own messages are not passed on: some of them quote the request. */
 const DETAILS: Record<string, string> = {
-  FST_ERR_CTP_BODY_TOO_LARGE: 'The body is larger than this server takes.',
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: 'The body is not as long as Content-Length says.',
   FST_ERR_CTP_INVALID_MEDIA_TYPE: 'Content-Type is malformed: send application/json.',
   FST_ERR_BAD_URL: 'The URL is not well-formed: percent-encode it as UTF-8 (RFC 3986).',
@@ -27,7 +26,7 @@ export class TransportError extends Error {
 export function sendError (error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   if (error instanceof StatusError) return sendProblem(reply, statusProblem(error))
   if (error instanceof JsonError) return sendProblem(reply, statusProblem(new StatusError('JsonInvalid', '', error.message)))
-  const problem = error instanceof TransportError ? transportProblem(error.statusCode, error.message) : clientFault(error)
+  const problem = error instanceof TransportError ? transportProblem(error.statusCode, error.message) : clientFault(error, request)
   if (problem === undefined) {
     request.log.error({ err: error }, 'fault')
     return sendProblem(reply, statusProblem(new StatusError('Unknown')))
@@ -38,9 +37,10 @@ export function sendError (error: unknown, request: FastifyRequest, reply: Fasti
 }
 
 /** What Fastify itself refuses, and a body that broke off; undefined for a fault of ours, whatever status it carries. */
-function clientFault (error: unknown): ReturnType<typeof transportProblem> | undefined {
+function clientFault (error: unknown, { routeOptions }: FastifyRequest): ReturnType<typeof transportProblem> | undefined {
   const { statusCode = 500, code = '' } = (error ?? {}) as Partial<FastifyError> // Whatever it is, only these two are looked at.
   if (!(code.startsWith('FST_ERR_') || code === 'ECONNRESET') || statusCode < 400 || statusCode >= 500) return undefined
+  if (statusCode === 413) return transportProblem(statusCode, `The body is larger than ${routeOptions.bodyLimit} bytes, which is what this server takes.`)
   return transportProblem(statusCode, DETAILS[code] ?? 'The request is malformed.')
 }
 

@@ -22,6 +22,7 @@ export function takeBodies (app: FastifyInstance): void {
     app.addContentTypeParser(type, { parseAs: 'buffer' }, async (request: FastifyRequest, body: Buffer) => {
       const header = request.headers['content-type'] ?? ''
       if (body.length > 0 && /charset/i.test(header) && !UTF8.test(header)) refuse(JSON_TYPE, ' in UTF-8')
+      if (body.length > 0 && (request.headers['content-encoding'] ?? 'identity') !== 'identity') refuse(JSON_TYPE, ' without a Content-Encoding')
       return body.length > 0 ? body : undefined
     })
   }

@@ -5,18 +5,21 @@ import type { Gateway } from '../src/gateway.js'
 import { scan } from '../src/json/scanner.js'
 import type { JsonText } from '../src/json/text.js'
 import { keyFault } from '../src/key.js'
+import { MAX_KEY_BYTES, MAX_VALUE_LENGTH } from '../src/limits.js'
 import { checkerOf, required, type Values } from '../src/param.js'
 import { entityTag, matchesWeakly, type EntityTags, type Precondition } from '../src/precondition.js'
 import { givenBy, opensForParams } from '../src/request.js'
 import { JsonValue } from '../src/schema.js'
 import { statusName, StatusError, type StatusName } from '../src/status.js'
 import { bodyOf, queryOf, refuseMergePatch } from './http.js'
-import { CACHE_CONTROL, sendJson } from './problem.js'
+import { sendJson } from './problem.js'
 
 export const KEY_URL = '/sessions/:tkn/keys/:key'
 
 const KeyParams = Type.Object({ tkn: Type.String(), key: Type.String() })
 type KeyRequest = FastifyRequest<{ Params: Static<typeof KeyParams> }>
+
+const KEY_TOO_LONG = `A key is at most ${MAX_KEY_BYTES} bytes in UTF-8.`
 
 /** The members of a key's representation. */
 export const representation = { value: required(JsonValue) }
@@ -33,7 +36,7 @@ export function mountKeys (app: FastifyInstance, gateway: Gateway): void {
     if (value === undefined) throw new StatusError('KeyNotExist', 'key')
     reply.header('etag', entityTag(value))
     const { ifNoneMatch } = precondition(request, key, true)
-    if (ifNoneMatch !== undefined && matchesWeakly(ifNoneMatch, value)) return await reply.header('cache-control', CACHE_CONTROL).code(304).send()
+    if (ifNoneMatch !== undefined && matchesWeakly(ifNoneMatch, value)) return await reply.code(304).send()
     return await sendJson(reply, `{"value":${value}}`)
   })
 
@@ -41,13 +44,15 @@ export function mountKeys (app: FastifyInstance, gateway: Gateway): void {
     refuseMergePatch(request)
     const { value } = bodyValue(request)
     const status = await change(gateway, 'KV_SET', request, value)
-    if (status !== 'KeySet' && status !== 'KeyUpdated') throw new StatusError(status, status === 'ValueTypeInvalid' ? 'value' : 'key')
+    if (status === 'ValueTypeInvalid') throw new StatusError(status, 'value', 'null is not a value: DELETE removes a key.')
+    if (status !== 'KeySet' && status !== 'KeyUpdated') throw new StatusError(status, 'key', KEY_TOO_LONG)
     return await reply.code(status === 'KeySet' ? 201 : 204).header('etag', entityTag(value)).send()
   })
 
   app.patch<{ Params: Static<typeof KeyParams> }>(KEY_URL, { schema }, async (request, reply) => {
     const status = await change(gateway, 'KV_MERGE', request, bodyValue(request).value)
-    if (status === 'ValueSize') throw new StatusError(status, keyFault(request.params.key) === undefined ? 'value' : 'key')
+    if (status === 'ValueSize' && keyFault(request.params.key) !== undefined) throw new StatusError(status, 'key', KEY_TOO_LONG)
+    if (status === 'ValueSize') throw new StatusError(status, 'value', `A value can grow to ${MAX_VALUE_LENGTH} characters at most.`)
     return await reply.code(204).send()
   })
 

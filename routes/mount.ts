@@ -67,7 +67,7 @@ function fromQuery ({ query = {} }: RestRoute, params: Params, request: FastifyR
   const given = new Map<string, unknown>()
   for (const [name, value] of queryOf(request)) {
     const param = Object.hasOwn(query, name) ? query[name] : undefined
-    if (param === undefined) throw new StatusError('CommandSyntax', name, 'The query has no parameter of this name.')
+    if (param === undefined) throw new StatusError('CommandSyntax', name, `This route has ${Object.keys(query).join(', ') || 'nothing'} in its query.`)
     const kind = params[param]?.schema[Kind]
     const before = given.get(param)
     if (kind === 'Array' && Array.isArray(before)) before.push(value)

@@ -26,14 +26,11 @@ export function transportProblem (status: number, detail: string): Static<typeof
   return { type: 'about:blank', title: STATUS_CODES[status] ?? 'Error', status, detail }
 }
 
-/** Session data and tokens are nobody's to keep but the client's. */
-export const CACHE_CONTROL = 'no-store'
-
 export function sendProblem (reply: FastifyReply, problem: Static<typeof Problem>): FastifyReply {
-  return reply.code(problem.status).header('cache-control', CACHE_CONTROL).type(PROBLEM_TYPE).send(Buffer.from(JSON.stringify(problem)))
+  return reply.code(problem.status).header('cache-control', 'no-store').type(PROBLEM_TYPE).send(Buffer.from(JSON.stringify(problem)))
 }
 
 /** Answers a command's success. */
 export function sendJson (reply: FastifyReply, text: string): FastifyReply {
-  return reply.header('cache-control', CACHE_CONTROL).type('application/json; charset=utf-8').send(text)
+  return reply.type('application/json; charset=utf-8').send(text)
 }

@@ -6,15 +6,18 @@ import { mountRest } from '../routes/mount.js'
 import { answerMalformed, answerNodesOwn, sendError } from '../routes/faults.js'
 import { takeBodies } from '../routes/http.js'
 import { mountKeys } from '../routes/keys.js'
+import { resistPressure } from '../routes/pressure.js'
 import { mountService, refuseOthers } from '../routes/service.js'
 import type { Gateway } from './gateway.js'
-import { DEFAULT_BODY_LIMIT, MAX_KEY_BYTES } from './limits.js'
+import { DEFAULT_BODY_LIMIT, MAX_KEY_BYTES, MAX_UNSENT_LENGTH } from './limits.js'
 
 export interface AppOptions {
   /** Bytes of a request's body; 1 MiB unless given. */
   readonly bodyLimit?: number
   /** Milliseconds in which a request has to arrive; 30,000 unless given. */
   readonly requestTimeout?: number
+  /** Characters of replies that may wait for their clients to read them, beyond which long replies become 503; 256 Mi unless given. */
+  readonly unsentLimit?: number
   /** Fastify's own; off unless given. */
   readonly logger?: FastifyServerOptions['logger']
 }
@@ -25,6 +28,9 @@ const MAX_PART = 3 * MAX_KEY_BYTES
 /** Longer than the 60 seconds that reverse proxies keep an idle connection, so that it is never closed under a request. */
 const KEEP_ALIVE_TIMEOUT = 72_000
 
+/** A client that reads nothing of its reply for so many milliseconds is let go. */
+const STALLED_TIMEOUT = 120_000
+
 /** The HTTP server of a gateway, without a port: it reads no environment and does not listen. */
 export function buildApp (gateway: Gateway, options: AppOptions = {}): FastifyInstance {
   const { bodyLimit = DEFAULT_BODY_LIMIT, requestTimeout = 30_000, logger = false } = options
@@ -34,6 +40,7 @@ export function buildApp (gateway: Gateway, options: AppOptions = {}): FastifyIn
     // Node swaps a requestTimeout smaller than its headersTimeout, and looks only every 30 seconds unless told.
     http: { headersTimeout: requestTimeout, connectionsCheckingInterval: Math.min(requestTimeout, 1000), requireHostHeader: false },
     keepAliveTimeout: KEEP_ALIVE_TIMEOUT,
+    connectionTimeout: STALLED_TIMEOUT,
     forceCloseConnections: 'idle',
     // Whoever got through to us while we close is served: a proxy may not be able to send it elsewhere.
     return503OnClosing: false,
@@ -46,6 +53,7 @@ export function buildApp (gateway: Gateway, options: AppOptions = {}): FastifyIn
   }).withTypeProvider<TypeBoxTypeProvider>().setValidatorCompiler(TypeBoxValidatorCompiler)
   app.setErrorHandler(sendError)
   answerNodesOwn(app)
+  resistPressure(app, options.unsentLimit ?? MAX_UNSENT_LENGTH)
 
   const mounted = new Map<string, Set<string>>()
   app.addHook('onRoute', ({ url, method }) => {
@@ -53,6 +61,8 @@ export function buildApp (gateway: Gateway, options: AppOptions = {}): FastifyIn
     for (const one of [method].flat()) methods.add(one)
     mounted.set(url, methods)
   })
+  // Session data and tokens are nobody's to keep but the client's.
+  app.addHook('onRequest', async (_request, reply) => { reply.header('cache-control', 'no-store') })
   takeBodies(app)
   mountCommand(app, gateway)
   mountRest(app, gateway)

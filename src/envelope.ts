@@ -1,8 +1,9 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { COMMANDS, isCommand, type CommandName } from './commands/index.js'
 import type { Gateway } from './gateway.js'
 import { JsonError } from './json/lexer.js'
 import { scan, type Document, type Node, type Opens } from './json/scanner.js'
-import { MAX_BATCH, MAX_REPLY_LENGTH } from './limits.js'
+import { MAX_BATCH, MAX_REPLY_LENGTH, TURN } from './limits.js'
 import type { Given } from './param.js'
 import { givenBy, opensForParams } from './request.js'
 import { st, StatusError, type StatusName } from './status.js'
@@ -62,7 +63,12 @@ export async function executeAll (gateway: Gateway, body: Buffer, report: Report
   if (items.length > MAX_BATCH) return err('ValueSize', `at most ${MAX_BATCH} envelopes`)
   const answers: Array<Answer | Promise<Answer>> = []
   let room = MAX_REPLY_LENGTH
+  let turn = performance.now()
   for (const item of items) {
+    if (performance.now() - turn > TURN) {
+      await nextTurn()
+      turn = performance.now()
+    }
     // Writes follow each other without waiting, so that they share commits; everything else sees what they have written.
     if (writesKeys(item)) {
       answers.push(execute(gateway, document, item, report))

@@ -7,8 +7,12 @@ export const MAX_BATCH = 1000
 /** Bytes of a request's body, unless configured otherwise. */
 export const DEFAULT_BODY_LIMIT = 1024 * 1024
 /** Characters that a value may grow to by KV_APPEND, KV_UPDATE and KV_MERGE: running out of memory cannot be caught. */
-export const MAX_VALUE_LENGTH = 16 * 1024 * 1024
+export const MAX_VALUE_LENGTH = 8 * 1024 * 1024
 /** Characters of values that one command may read or one reply may carry, for the same reason. */
-export const MAX_REPLY_LENGTH = 64 * 1024 * 1024
+export const MAX_REPLY_LENGTH = 16 * 1024 * 1024
+/** Characters of replies that may wait for their clients to read them, over all connections, for the same reason. */
+export const MAX_UNSENT_LENGTH = 256 * 1024 * 1024
+/** Milliseconds of work on behalf of one request after which others have their turn. */
+export const TURN = 10
 /** Seconds of the longest `duration` and `idle`: over 300 years, and still exact in milliseconds. */
 export const MAX_SECONDS = 10_000_000_000

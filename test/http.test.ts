@@ -1,6 +1,7 @@
 // The HTTP layer on the store in memory: by injection where that is enough, over a socket where the wire matters.
 import { METHODS, STATUS_CODES } from 'node:http'
 import { connect, type AddressInfo } from 'node:net'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import fc from 'fast-check'
 import type { FastifyInstance, InjectOptions } from 'fastify'
 import t, { type Test } from 'tap'
@@ -973,4 +974,80 @@ t.test('empty elements of a list of entity tags are ignored', async t => {
   const { headers } = await send('PUT', `${session}/keys/k`, '{"value":1}')
   t.equal((await send('PUT', `${session}/keys/k`, '{"value":2}', { 'if-match': `, "x",,${headers.etag as string} ,` })).statusCode, 204)
   problem(t, await send('PUT', `${session}/keys/k`, '{"value":2}', { 'if-match': ',,' }), 'CommandSyntax', 'If-Match')
+})
+
+/** A store whose accesses wait until they are let go, and are counted. */
+function gatedStore () {
+  const waiting: Array<() => void> = []
+  const wrap = (store: SessionStore): SessionStore => ({
+    ...store,
+    access: async (id, now, access) => {
+      await new Promise<void>(resolve => { waiting.push(resolve) })
+      return await store.access(id, now, access)
+    },
+  })
+  return { waiting, wrap }
+}
+
+t.test('requests of one connection are carried out one after the other', async t => {
+  const { waiting, wrap } = gatedStore()
+  const { app, session } = await start(t, {}, wrap)
+  const socket = connect(await listen(app), '127.0.0.1')
+  t.teardown(() => socket.destroy())
+  let text = ''
+  socket.on('data', chunk => { text += chunk })
+  socket.write(`GET ${session}/count HTTP/1.1\r\nHost: x\r\n\r\n`.repeat(3))
+  for (let answered = 0; answered < 3; answered++) {
+    while (waiting.length === 0) await nextTurn()
+    t.equal(waiting.length, 1)
+    t.equal(text.split('HTTP/1.1 200').length - 1, answered)
+    waiting.shift()?.()
+    while (text.split('HTTP/1.1 200').length - 1 === answered) await nextTurn()
+  }
+})
+
+t.test('requests of a connection that is gone are not begun', async t => {
+  const { waiting, wrap } = gatedStore()
+  const { app, send, session } = await start(t, {}, wrap)
+  const socket = connect(await listen(app), '127.0.0.1')
+  const gone = new Promise(resolve => app.server.once('connection', one => one.once('close', resolve)))
+  socket.write(`GET ${session}/count HTTP/1.1\r\nHost: x\r\n\r\n`.repeat(3))
+  while (waiting.length === 0) await nextTurn()
+  socket.destroy()
+  await gone
+  waiting.shift()?.()
+  const other = send('GET', `${session}/count`)
+  while (waiting.length === 0) await nextTurn()
+  waiting.shift()?.()
+  t.equal((await other).statusCode, 200)
+  t.equal(waiting.length, 0)
+})
+
+t.test('long replies that nobody reads do not fill the memory, and short ones are sent all the same', async t => {
+  const { send, session } = await start(t, { unsentLimit: 500_000 })
+  await send('PUT', `${session}/keys/long`, `{"value":"${'x'.repeat(200_000)}"}`)
+  const replies = await Promise.all([...Array(20).fill('long'), 'short'].map(async key => await send('GET', `${session}/keys/${key}`)))
+  const refused = replies.filter(({ statusCode }) => statusCode === 503)
+  t.ok(refused.length > 0 && refused.length < 20, `${refused.length} of 20 were refused`)
+  for (const reply of refused) {
+    problem(t, reply, 503)
+    t.equal(reply.headers['retry-after'], '1')
+  }
+  t.equal(replies.at(-1)?.statusCode, 404, 'the short one')
+  t.equal((await send('GET', `${session}/keys/long`)).statusCode, 200, 'when the others are sent')
+})
+
+t.test('a body with a Content-Encoding is refused by name', async t => {
+  const { send, session } = await start(t)
+  const reply = await send('PUT', `${session}/keys/k`, '{"value":1}', { 'content-encoding': 'gzip' })
+  problem(t, reply, 415)
+  t.match(reply.payload, /Content-Encoding/)
+  t.equal((await send('PUT', `${session}/keys/k`, '{"value":1}', { 'content-encoding': 'identity' })).statusCode, 201)
+})
+
+t.test('every reply says that nobody may keep it', async t => {
+  const { send, session } = await start(t)
+  for (const [method, url, body] of [['PUT', `${session}/keys/k`, '{"value":1}'], ['PUT', `${session}/keys/k`, '{"value":1}'], ['DELETE', `${session}/keys/k`], ['GET', '/nope'], ['GET', '/%ff'], ['POST', '/command', '{}']] as const) {
+    t.equal((await send(method, url, body)).headers['cache-control'], 'no-store', `${method} ${url}`)
+  }
 })

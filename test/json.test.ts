@@ -5,7 +5,7 @@ import { comparison, type Operator } from '../src/json/compare.js'
 import { compareDecimals } from '../src/json/decimal.js'
 import { append, mergePatch, replace } from '../src/json/edit.js'
 import { parseJsonPath, select } from '../src/json/jsonpath.js'
-import { limited, SearchTimeoutError } from '../src/json/limited.js'
+import { limited, SearchLimitError } from '../src/json/limited.js'
 import { along, descend, parsePointer } from '../src/json/pointer.js'
 import { JsonError } from '../src/json/lexer.js'
 import { openAll, scan, scanText, type Document, type Node } from '../src/json/scanner.js'
@@ -112,16 +112,19 @@ t.test('JSONPath selects places that the scanner finds', async t => {
   t.strictSame(select(query, value).map(({ path }) => path), ["$['a']['price']", "$['b'][0]['price']"])
   const twice = parseJsonPath("$['a','a']")
   t.equal(twice && select(twice, value).length, 1, 'each place once')
+  const wide = parseJsonPath('$[*]')
+  t.equal(wide && select(wide, stringify(Array(200_000).fill(0))).length, 200_000, 'more places than fit on the stack')
   t.equal(parseJsonPath('$['), undefined)
   t.equal(parseJsonPath('$[?nope(@)]'), undefined)
 })
 
 t.test('a search that takes too long is ended; an error of its own is passed on', async t => {
   const query = parseJsonPath('$[?match(@, "(a+)+b")]')
-  t.throws(() => limited(() => query && select(query, stringify(['a'.repeat(64)]))), SearchTimeoutError)
+  t.throws(() => limited(() => query && select(query, stringify(['a'.repeat(64)]))), SearchLimitError)
   const nested = text(`${'['.repeat(120)}1${']'.repeat(120)}`)
   const descendants = parseJsonPath('$..*..*..*..*..*')
-  t.throws(() => limited(() => descendants && select(descendants, nested)), SearchTimeoutError)
+  t.throws(() => limited(() => descendants && select(descendants, nested)), SearchLimitError)
+  t.throws(() => limited(() => { throw new RangeError('the stack is used up') }), SearchLimitError)
   t.throws(() => limited(() => { throw new TypeError('own') }), { message: 'own' })
   t.equal(limited(() => 7), 7)
   let runs = 0
@@ -158,6 +161,7 @@ t.test('merge patch: the examples of RFC 7396, appendix A, as text', async t => 
     ['["a","b"]', '["c","d"]', '["c","d"]'], ['{"a":"b"}', '["c"]', '["c"]'], ['{"a":"foo"}', 'null', 'null'], ['{"a":"foo"}', '"bar"', '"bar"'],
     ['{"e":null}', '{"a":1}', '{"e":null,"a":1}'], ['[1,2]', '{"a":"b","c":null}', '{"a":"b"}'], ['{}', '{"a":{"bb":{"ccc":null}}}', '{"a":{"bb":{}}}'],
     [undefined, '{"a":null,"b":{"c":null,"d":1}}', '{"b":{"d":1}}'], [undefined, '[null]', '[null]'],
+    ['{"a":1,"a":2,"b":3}', '{"c":1}', '{"a":1,"a":2,"b":3,"c":1}'],
     ['{ "n" : 1.10, "d":1,"d":2 , "deep":{"x" : 1e400,"y":0}}', '{"d":3,"deep":{"y":null}}', '{"n" : 1.10,"d":3,"deep":{"x" : 1e400}}'],
   ]
   for (const [target, patch, expected] of rows) {

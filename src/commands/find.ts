@@ -2,6 +2,7 @@ import { Type } from '@sinclair/typebox'
 import { keyCommand } from '../command.js'
 import { compareCodePoints } from '../codepoint.js'
 import { comparison, type Operator } from '../json/compare.js'
+import type { Selected } from '../json/jsonpath.js'
 import { along, descend } from '../json/pointer.js'
 import { openAll, scanText } from '../json/scanner.js'
 import type { JsonText } from '../json/text.js'
@@ -57,14 +58,16 @@ function searchByQuery (path: Path, rsp: string): Search {
   if (!RSP.includes(rsp)) throw new StatusError('CommandSyntax', 'rsp', 'rsp is one of keys, paths and kv.')
   if (path.kind !== 'jsonpath') throw new StatusError('PathInvalid', 'path', 'With rsp the path is a JSONPath; with an operator it is a JSON Pointer.')
   return entries => {
-    const paths = new Map<string, string[]>()
-    for (const [key, value] of entries) {
-      const selected = path.select(value)
-      if (selected.length > 0) paths.set(key, selected.map(({ path }) => path))
-    }
-    if (rsp === 'paths') return { paths }
-    return { keys: rsp === 'keys' ? [...paths.keys()] : new Map(entries.filter(([key]) => paths.has(key))) }
+    if (rsp === 'paths') return { paths: pathsOf(path.select, entries) }
+    const found = entries.filter(([, value]) => path.selectsAny(value))
+    return { keys: rsp === 'keys' ? found.map(([key]) => key) : new Map(found) }
   }
+}
+
+/** The normalized paths of what is selected in each value, without the values where nothing is. */
+function pathsOf (select: (value: JsonText) => Selected[], entries: Found): Map<string, string[]> {
+  const selected = entries.map(([key, value]) => [key, select(value).map(({ path }) => path)] as const)
+  return new Map(selected.filter(([, paths]) => paths.length > 0))
 }
 
 function operand (sign: string) {

@@ -89,15 +89,18 @@ export const KV_COUNT = keyCommand({
   plan: ({ tkn }) => ({ reads: {}, decide: view => ({ reply: { st: ok, tkn, cnt: view.size } }) }),
 })
 
+/** Begins every cursor, so that none is empty: the empty string is a key too, and may be the last of a page. */
+const AFTER = 'a'
+
 /** A cursor is the last name of the page before, so that it holds whatever happens to the keys meanwhile. */
 function decodeCursor (cursor: string): string {
-  const name = Buffer.from(cursor, 'base64url').toString()
+  const name = Buffer.from(cursor.slice(AFTER.length), 'base64url').toString()
   if (encodeCursor(name) !== cursor) throw new StatusError('CommandSyntax', 'cursor', 'Not a cursor that this server gave.')
   return name
 }
 
 function encodeCursor (name: string): string {
-  return Buffer.from(name).toString('base64url')
+  return AFTER + Buffer.from(name).toString('base64url')
 }
 
 export const KV_KEYS = keyCommand({
@@ -106,7 +109,7 @@ export const KV_KEYS = keyCommand({
   description: 'Names of the keys in code point order; a page at a time when `limit` is given.',
   params: {
     prefix: optional(Type.String({ description: 'Only names that start with this.' })),
-    limit: optional(Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER, format: 'int64', description: 'Names in a page.' })),
+    limit: optional(Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER, format: 'int64', description: 'Names in a page, a whole number from 1.' })),
     cursor: optional(Type.String({ description: 'The cursor that the page before came with.' })),
     tkn: tknParam,
   },
@@ -117,7 +120,7 @@ export const KV_KEYS = keyCommand({
     cursor: Type.Optional(Type.String({ description: 'Pass it to get the next page; there is none when it is missing.' })),
   }),
   failures: ['CommandSyntax', 'ValueSize'],
-  example: { params: { tkn: EXAMPLE_TOKEN, prefix: 'item:', limit: 2 }, reply: { st: 1, tkn: EXAMPLE_TOKEN, keys: ['item:1', 'item:2'], cursor: 'aXRlbToy' } },
+  example: { params: { tkn: EXAMPLE_TOKEN, prefix: 'item:', limit: 2 }, reply: { st: 1, tkn: EXAMPLE_TOKEN, keys: ['item:1', 'item:2'], cursor: 'aaXRlbToy' } },
   readOnly: true,
   plan: ({ tkn, prefix = '', limit = Infinity, cursor }) => ({
     // One more than the page, to know whether there is a next one.

@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox'
-import { parseJsonPath, select, type Selected } from '../json/jsonpath.js'
-import { limited, SearchTimeoutError } from '../json/limited.js'
+import { parseJsonPath, select, selectsAny, type Selected } from '../json/jsonpath.js'
+import { limited, SearchLimitError } from '../json/limited.js'
 import { parsePointer } from '../json/pointer.js'
 import type { JsonText } from '../json/text.js'
 import { required } from '../param.js'
@@ -9,7 +9,7 @@ import { StatusError, type StatusName } from '../status.js'
 /** A path of KV_UPDATE or KV_FIND, parsed. */
 export type Path =
   | { readonly kind: 'pointer', readonly tokens: readonly string[] }
-  | { readonly kind: 'jsonpath', select (value: JsonText): Selected[] }
+  | { readonly kind: 'jsonpath', select (value: JsonText): Selected[], selectsAny (value: JsonText): boolean }
 
 const DESCRIPTION = 'A JSON Pointer (RFC 6901: empty, or starting with "/") or a JSONPath (RFC 9535: starting with "$").'
 
@@ -24,7 +24,7 @@ export const pathParam = pathParamOf('ParamMissing')
 export function parsePath (text: string): Path {
   if (text.startsWith('$')) {
     const query = parseJsonPath(text)
-    if (query !== undefined) return { kind: 'jsonpath', select: value => select(query, value) }
+    if (query !== undefined) return { kind: 'jsonpath', select: value => select(query, value), selectsAny: value => selectsAny(query, value) }
   } else {
     const tokens = parsePointer(text)
     if (tokens !== undefined) return { kind: 'pointer', tokens }
@@ -32,12 +32,12 @@ export function parsePath (text: string): Path {
   throw new StatusError('PathInvalid', 'path', DESCRIPTION)
 }
 
-/** Looks inside values on behalf of a path. @throws {StatusError} PathInvalid when that takes too long */
+/** Looks inside values on behalf of a path. @throws {StatusError} ValueSize when that takes too long */
 export function searching<T> (task: () => T): T {
   try {
     return limited(task)
   } catch (error) {
-    if (error instanceof SearchTimeoutError) throw new StatusError('PathInvalid', 'path', `Following the path failed: ${error.message}.`)
+    if (error instanceof SearchLimitError) throw new StatusError('ValueSize', 'path', `Following the path was given up: ${error.message}.`)
     throw error
   }
 }

@@ -54,27 +54,36 @@ interface Member {
   readonly node: Node
 }
 
-/** The members of an opened object by name; of those of the same name the last one counts, in the place of the first. */
-function members (document: Document, node: Node): Map<string, Member> {
-  const found = new Map<string, Member>()
-  node.names?.forEach((name, index) => {
+/** The members of an opened object in their order, repeated names included. */
+function membersOf (document: Document, node: Node): Member[] {
+  return (node.names ?? []).map((name, index) => {
     const item = node.items?.[index] as Node // Names and items go in pairs.
-    found.set(name, { name, text: document.slice(item.from, item.end), node: item })
+    return { name, text: document.slice(item.from, item.end), node: item }
   })
-  return found
 }
 
-function objectOf (texts: Iterable<string>): JsonText {
-  return `{${[...texts].join(',')}}` as JsonText
+/**
+ * An object with some of its members changed; the others keep their text, order and repetitions.
+ * @param changes by name the member's new text, or null to remove it; a name that is not there yet is added at the end
+ */
+function changed (members: readonly Member[], changes: ReadonlyMap<string, string | null>): JsonText {
+  const pending = new Map(changes)
+  const texts: Array<string | null> = []
+  for (const { name, text } of members) {
+    const change = pending.get(name)
+    if (!changes.has(name)) texts.push(text)
+    else if (change !== undefined) texts.push(change)
+    // Of members of the same name only the first place is kept.
+    pending.delete(name)
+  }
+  return `{${[...texts, ...pending.values()].filter(text => text !== null).join(',')}}` as JsonText
 }
 
 function assign (target: JsonText, addition: JsonText): JsonText {
-  const texts = new Map<string, string>()
-  for (const text of [target, addition]) {
-    const document = scanText(text, membersOpen)
-    for (const member of members(document, document.root).values()) texts.set(member.name, member.text)
-  }
-  return objectOf(texts.values())
+  const document = scanText(target, membersOpen)
+  const added = scanText(addition, membersOpen)
+  const changes = new Map(membersOf(added, added.root).map(({ name, text }) => [name, text]))
+  return changed(membersOf(document, document.root), changes)
 }
 
 /**
@@ -86,20 +95,16 @@ export function mergePatch (target: JsonText | undefined, patch: JsonText): Json
   return merged(target, changes, changes.root)
 }
 
-function merged (target: JsonText | undefined, changes: Document, patch: Node): JsonText {
-  if (patch.kind !== 'object') return changes.text(patch)
-  const texts = new Map<string, string>()
+function merged (target: JsonText | undefined, patches: Document, patch: Node): JsonText {
+  if (patch.kind !== 'object') return patches.text(patch)
   const document = scanText(target?.startsWith('{') ? target : '{}' as JsonText, membersOpen)
-  const current = members(document, document.root)
-  for (const member of current.values()) texts.set(member.name, member.text)
-  for (const { name, node } of members(changes, patch).values()) {
-    if (node.kind === 'null') {
-      texts.delete(name)
-      continue
-    }
+  const members = membersOf(document, document.root)
+  // Of members of the same name the last one counts.
+  const current = new Map(members.map(({ name, node }) => [name, node]))
+  const changes = new Map(membersOf(patches, patch).map(({ name, node }) => {
+    if (node.kind === 'null') return [name, null]
     const old = current.get(name)
-    const value = merged(old && document.text(old.node), changes, node)
-    texts.set(name, `${changes.slice(node.from, node.start)}${value}`)
-  }
-  return objectOf(texts.values())
+    return [name, `${patches.slice(node.from, node.start)}${merged(old && document.text(old), patches, node)}`]
+  }))
+  return changed(members, changes)
 }

@@ -24,14 +24,23 @@ export function parseJsonPath (text: string): JSONPathQuery | undefined {
   }
 }
 
+/** Whether a query selects anything in a value. As with select(), call it inside limited(). */
+export function selectsAny (query: JSONPathQuery, value: JsonText): boolean {
+  return nodesOf(query, value).next().done !== true
+}
+
+/** One by one, because the library's query() puts arrays of over 100,000 nodes on the stack. */
+function nodesOf (query: JSONPathQuery, value: JsonText): ReturnType<JSONPathQuery['lazyQuery']> {
+  return query.lazyQuery(JSON.parse(value) as JSONValue) // JSON.parse gives what JSONValue describes.
+}
+
 /**
  * What a query selects in a value, each place once, in the query's order. A query can take exponential time: call it
  * inside limited(). Numbers inside filters are compared as JavaScript's, as RFC 9535 allows.
  */
 export function select (query: JSONPathQuery, value: JsonText): Selected[] {
   const places = new Map<string, Selected>()
-  // JSON.parse gives what JSONValue describes.
-  for (const node of query.query(JSON.parse(value) as JSONValue).nodes) {
+  for (const node of nodesOf(query, value)) {
     places.set(node.path, { location: node.location, path: node.path })
   }
   return [...places.values()]

@@ -1,13 +1,13 @@
 import { createContext, Script } from 'node:vm'
 
 /** Milliseconds that a search inside values may take before it is ended. */
-export const SEARCH_TIMEOUT = 1000
+export const SEARCH_TIMEOUT = 500
 
-/** A search took longer than SEARCH_TIMEOUT. */
-export class SearchTimeoutError extends Error {
+/** A search took longer than SEARCH_TIMEOUT, or more of the stack than there is. */
+export class SearchLimitError extends Error {
   constructor () {
-    super(`the search takes longer than ${SEARCH_TIMEOUT} ms`)
-    this.name = 'SearchTimeoutError'
+    super(`the search takes longer than ${SEARCH_TIMEOUT} ms, or too much memory`)
+    this.name = 'SearchLimitError'
   }
 }
 
@@ -21,7 +21,7 @@ const context = createContext({ run: () => work() })
  * that runs synchronously. The task must not call into native modules: it is cut off wherever it stands.
  *
  * The limit is one of elapsed time, which on a busy machine may pass without the task running; then it runs again.
- * @throws {SearchTimeoutError}
+ * @throws {SearchLimitError}
  */
 export function limited<T> (task: () => T): T {
   work = task
@@ -30,8 +30,10 @@ export function limited<T> (task: () => T): T {
     try {
       return script.runInContext(context, { timeout: SEARCH_TIMEOUT }) as T // What `task` answered.
     } catch (error) {
+      // A RangeError is what V8 throws when the stack is used up, and a filter of RFC 9535 can use up any.
+      if (error instanceof RangeError) throw new SearchLimitError()
       if (!isTimeout(error)) throw error
-      if (worked(before) >= SEARCH_TIMEOUT / 2) throw new SearchTimeoutError()
+      if (worked(before) >= SEARCH_TIMEOUT / 2) throw new SearchLimitError()
     }
   }
 }

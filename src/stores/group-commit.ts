@@ -1,3 +1,5 @@
+import { TURN } from '../limits.js'
+
 /** How one piece of work ended: what it answers, or the error that is its own and leaves the others alone. */
 export type Settled<T> = { readonly value: T } | { readonly error: unknown }
 
@@ -21,10 +23,13 @@ interface Job {
 
 /**
  * Collects work and runs all of it once per turn of the event loop in one call of `transact`, which must run its argument
- * once and return when the result is durable, or throw when nothing of it was kept. A turn takes at most `most` pieces,
- * in the order they came; the rest waits for the next turn, so that the event loop gets to everything else in between.
+ * once and return when the result is durable, or throw when nothing of it was kept. A turn takes at most `most` pieces, and
+ * begins none after TURN milliseconds, in the order they came; the rest waits for the next turn, so that the event loop
+ * gets to everything else in between.
+ *
+ * @param elapsed a monotonic clock in milliseconds: how long work takes is all that it is asked
  */
-export function groupCommit (transact: (work: () => void) => void, most: number): GroupCommit {
+export function groupCommit (transact: (work: () => void) => void, most: number, elapsed = () => performance.now()): GroupCommit {
   const queue: Job[] = []
 
   function add (job: Job): void {
@@ -32,16 +37,29 @@ export function groupCommit (transact: (work: () => void) => void, most: number)
     if (queue.length === 1) setImmediate(turn)
   }
 
-  function turn (): void {
-    const batch = queue.splice(0, most)
-    if (queue.length > 0) setImmediate(turn)
-    try {
-      transact(() => { for (const job of batch) job.work() })
-    } catch (cause) {
-      for (const job of batch) job.fail(new Error('The transaction failed and was not committed', { cause }))
-      return
+  /** Works until the turn is over: the jobs that were done. */
+  function work (): Job[] {
+    const end = elapsed() + TURN
+    const done: Job[] = []
+    for (const job of queue) {
+      job.work()
+      done.push(job)
+      if (done.length === most || elapsed() > end) break
     }
-    for (const job of batch) job.settle()
+    return done
+  }
+
+  function turn (): void {
+    try {
+      let done: Job[] = []
+      transact(() => { done = work() })
+      queue.splice(0, done.length)
+      for (const job of done) job.settle()
+    } catch (cause) {
+      // Those that were not reached too: what failed this transaction is likely to fail the next.
+      for (const job of queue.splice(0, most)) job.fail(new Error('The transaction failed and was not committed', { cause }))
+    }
+    if (queue.length > 0) setImmediate(turn)
   }
 
   return {

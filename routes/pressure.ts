@@ -1,0 +1,44 @@
+import type { ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import { finished } from 'node:stream'
+import type { FastifyInstance } from 'fastify'
+import { PROBLEM_TYPE, transportProblem } from './problem.js'
+
+/** Replies shorter than this are always sent: there cannot be enough connections for them to matter. */
+const COUNTED = 64 * 1024
+
+/** Seconds after which a client may try again. */
+const RETRY_AFTER = '1'
+
+/**
+ * Keeps clients that ask faster than they read from filling the memory. Requests that arrive on one connection before
+ * its last reply was sent wait for that (Node itself would begin all of them at once), and those of a connection that is
+ * gone are never begun. A long reply that would make more than `limit` characters wait to be sent, over all connections,
+ * becomes a 503; short ones are sent whatever others do.
+ */
+export function resistPressure (app: FastifyInstance, limit: number): void {
+  const last = new WeakMap<Socket, ServerResponse>()
+  let unsent = 0
+
+  app.addHook('onRequest', (request, reply, done) => {
+    const { socket } = request.raw
+    const previous = last.get(socket)
+    last.set(socket, reply.raw)
+    if (previous === undefined || previous.writableFinished) done()
+    else previous.once('close', () => { if (!socket.destroyed) done() })
+  })
+
+  app.addHook('onSend', (_request, reply, payload, done) => {
+    const length = typeof payload === 'string' ? payload.length : 0
+    if (length <= COUNTED) return done(null, payload)
+    if (unsent + length > limit) {
+      reply.code(503).type(PROBLEM_TYPE).header('retry-after', RETRY_AFTER)
+      return done(null, Buffer.from(JSON.stringify(transportProblem(503, TOO_MUCH))))
+    }
+    unsent += length
+    finished(reply.raw, () => { unsent -= length })
+    done(null, payload)
+  })
+}
+
+const TOO_MUCH = 'The command was carried out, but its long reply cannot be kept while so many others wait for their clients to read them.'
