@@ -50,8 +50,9 @@ function hasBody ({ headers }: FastifyRequest): boolean {
 
 /** Answers as problems what Node would refuse with an empty body: no Host (RFC 9112, section 3.2), an unknown Expect. */
 export function answerNodesOwn (app: FastifyInstance): void {
-  app.addHook('onRequest', async ({ raw }) => {
-    if (raw.httpVersion === '1.1' && raw.headers.host === undefined) throw new TransportError(400, 'The request has no Host header.')
+  app.addHook('onRequest', ({ raw }, _reply, done) => {
+    const isMissing = raw.headers.host === undefined && raw.httpVersion === '1.1'
+    done(isMissing ? new TransportError(400, 'The request has no Host header.') : undefined)
   })
   app.server.on('checkExpectation', (_request, response: ServerResponse) => {
     const body = JSON.stringify(transportProblem(417, 'The only expectation that this server meets is 100-continue.'))

@@ -34,7 +34,7 @@ export function refuseOthers (app: FastifyInstance, mounted: ReadonlyMap<string,
     })
   }
   // Before any body is looked at, which would be answered with 415 instead.
-  app.addHook('onRequest', async request => {
-    if (request.is404) throw new TransportError(404, 'There is nothing at this URL: GET /openapi.json lists what there is.')
+  app.addHook('onRequest', (request, _reply, done) => {
+    done(request.is404 ? new TransportError(404, 'There is nothing at this URL: GET /openapi.json lists what there is.') : undefined)
   })
 }

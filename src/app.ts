@@ -62,7 +62,10 @@ export function buildApp (gateway: Gateway, options: AppOptions = {}): FastifyIn
     mounted.set(url, methods)
   })
   // Session data and tokens are nobody's to keep but the client's.
-  app.addHook('onRequest', async (_request, reply) => { reply.header('cache-control', 'no-store') })
+  app.addHook('onRequest', (_request, reply, done) => {
+    reply.header('cache-control', 'no-store')
+    done()
+  })
   takeBodies(app)
   mountCommand(app, gateway)
   mountRest(app, gateway)
