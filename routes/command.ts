@@ -4,7 +4,7 @@ import type { Gateway } from '../src/gateway.js'
 import { bodyOf, refuseMergePatch, refusePreconditions } from './http.js'
 import { sendJson } from './problem.js'
 
-type Execute = typeof executeOne
+type Execute = typeof executeAll
 
 const EMPTY = Buffer.alloc(0)
 
@@ -14,7 +14,7 @@ export function mountCommand (app: FastifyInstance, gateway: Gateway): void {
     app.post(url, async (request: FastifyRequest, reply: FastifyReply) => {
       refuseMergePatch(request)
       refusePreconditions(request)
-      const answer = await execute(gateway, bodyOf(request) ?? EMPTY, error => { request.log.error({ err: error }, 'fault') })
+      const answer = await execute(gateway, bodyOf(request) ?? EMPTY, error => { request.log.error({ err: error }, 'fault') }, () => request.raw.socket.destroyed)
       return send(reply, answer)
     })
   }

@@ -1,4 +1,4 @@
-import { setImmediate as nextTurn } from 'node:timers/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { COMMANDS, isCommand, type CommandName } from './commands/index.js'
 import type { Gateway } from './gateway.js'
 import { JsonError } from './json/lexer.js'
@@ -51,27 +51,44 @@ export async function executeOne (gateway: Gateway, body: Buffer, report: Report
   return 'isError' in document ? document : await execute(gateway, document, document.root, report)
 }
 
+/** Writes of a batch that are begun before the first of them has ended. */
+const WRITES_TOGETHER = 100
+
+/** Batches under way, which share what is left for them of the processor. */
+let batches = 0
+
 /**
- * Carries out an array of envelopes in order, each by itself.
+ * Carries out an array of envelopes in order, each by itself. Heavy commands in it get no more than half of the processor,
+ * all batches together, so that other requests go on.
+ * @param isGone whether the client has left; then the rest is not carried out
  * @returns one text: an array of as many replies, null for a command that had nothing to say
  */
-export async function executeAll (gateway: Gateway, body: Buffer, report: Report): Promise<Answer> {
+export async function executeAll (gateway: Gateway, body: Buffer, report: Report, isGone = () => false): Promise<Answer> {
   const document = scanned(body, batchOpens)
   if ('isError' in document) return document
   const { kind, items = [] } = document.root
   if (kind !== 'array') return err('CommandSyntax', 'an array of envelopes')
   if (items.length > MAX_BATCH) return err('ValueSize', `at most ${MAX_BATCH} envelopes`)
+  batches++
+  const answers = await executeItems(gateway, document, items, report, isGone).finally(() => { batches-- })
+  return { text: `[${answers.map(({ text = 'null' }) => text).join(',')}]`, isError: false }
+}
+
+async function executeItems (gateway: Gateway, document: Document, items: readonly Node[], report: Report, isGone: () => boolean): Promise<Answer[]> {
   const answers: Array<Answer | Promise<Answer>> = []
   let room = MAX_REPLY_LENGTH
   let turn = performance.now()
   for (const item of items) {
-    if (performance.now() - turn > TURN) {
-      await nextTurn()
+    const busy = performance.now() - turn
+    if (busy > TURN) {
+      await sleep(busy * batches)
       turn = performance.now()
+      if (isGone()) break
     }
     // Writes follow each other without waiting, so that they share commits; everything else sees what they have written.
     if (writesKeys(item)) {
       answers.push(execute(gateway, document, item, report))
+      if (answers.length % WRITES_TOGETHER === 0) await Promise.all(answers)
       continue
     }
     await Promise.all(answers)
@@ -79,8 +96,7 @@ export async function executeAll (gateway: Gateway, body: Buffer, report: Report
     room -= answer.text?.length ?? 0
     answers.push(answer)
   }
-  const texts = (await Promise.all(answers)).map(({ text = 'null' }) => text)
-  return { text: `[${texts.join(',')}]`, isError: false }
+  return await Promise.all(answers)
 }
 
 /** Whether an envelope is sure to be a command that writes keys: a store keeps those in order by itself. */

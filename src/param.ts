@@ -63,7 +63,7 @@ export function checkerOf<P extends Params> (params: P, unknown: (given: Given) 
     for (const [name, param] of known) checkOne(name, param, given, values)
     for (const name of given.keys()) {
       if (!names.has(name)) {
-        throw new StatusError(unknown(given), name, `There is no parameter ${JSON.stringify(name)} here; there are ${known.map(([name]) => name).join(', ') || 'none'}.`)
+        throw new StatusError(unknown(given), name, `There is no parameter ${JSON.stringify(name)} here. Known: ${known.map(([name]) => name).join(', ') || 'none'}.`)
       }
     }
     if (tkn !== undefined) checkOne('tkn', tkn, given, values)

@@ -187,6 +187,17 @@ t.test('what does not fit into a reply or a value is refused, and changes nothin
   t.equal(await run('{"KV_FIND":{"tkn":"T1","path":"/19","==":0,"keys":["list"]}}'), '{"KV_FIND_RSP":{"tkn":"T1","keys":["list"]}}')
 })
 
+t.test('a batch whose client has left is not carried out to its end', async t => {
+  const { gateway } = await world(memoryStore())
+  const run = async (body: string, isGone: () => boolean): Promise<string | undefined> =>
+    (await executeAll(gateway, Buffer.from(body), error => { throw error }, isGone)).text
+  const find = '{"KV_FIND":{"tkn":"T1","path":"$[?match(@, \'(a+)+b\')]","rsp":"keys"}}'
+  const batch = `[${find},{"KV_ADD":{"tkn":"T1","keys":{"later":1}}}]`
+  await run(`[{"SH_NEW":{"name":"x"}},{"KV_SET":{"tkn":"T1","keys":{"a":["${'a'.repeat(64)}"]}}}]`, () => true)
+  t.equal(await run(batch, () => true), '[{"KV_FIND_RSP":{"tkn":"T1","st":42,"m":"path"}}]')
+  t.equal(await run(batch, () => false), '[{"KV_FIND_RSP":{"tkn":"T1","st":42,"m":"path"}},{"KV_ADD_RSP":{"tkn":"T1","keys":{"later":20}}}]')
+})
+
 /** Statuses that need a limit, an API key, a store that fails, a precondition or a fault: other tests produce them, or later issues. */
 const ELSEWHERE: readonly StatusName[] = ['LimitExceeded', 'StoreUnavailable', 'PreconditionFailed', 'Unauthorized', 'Forbidden', 'Unknown']
 

@@ -119,7 +119,7 @@ export const KV_FIND = keyCommand({
   unknown,
   plan: ({ tkn, path: text, rsp, keys, ...values }) => {
     const operator = theOperator(values, rsp)
-    if (operator === undefined && rsp === undefined) throw new StatusError('FindNoOperator')
+    if (operator === undefined && rsp === undefined) throw new StatusError('FindNoOperator', '', 'Give one operator (==, >, >=, < or <=) and a JSON Pointer as path, or rsp (keys, paths or kv) and a JSONPath.')
     const path = parsePath(text)
     const search = operator === undefined
       ? searchByQuery(path, rsp as string)
