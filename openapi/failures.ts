@@ -97,8 +97,8 @@ const TRANSPORT = {
   413: { name: 'ContentTooLarge', description: 'The body is larger than this server takes.' },
   414: { name: 'UriTooLong', description: 'A part of the path is longer than any token or key can be.' },
   415: { name: 'UnsupportedMediaType', description: 'The body is not declared as JSON in UTF-8; `detail` says what to send.' },
-  503: { name: 'Busy', description: 'The command was carried out, but its long reply cannot be kept while so many others wait for their clients to read them: read again after the seconds in Retry-After.' },
   431: { name: 'HeadersTooLarge', description: 'The headers, URL included, are longer than 16 kB.' },
+  503: { name: 'Busy', description: 'The command was carried out, but its long reply cannot be kept while so many others wait for their clients to read them: read again after the seconds in Retry-After.' },
 }
 
 /** References to the replies to what fails below the protocol, by HTTP status. */
@@ -107,6 +107,7 @@ export function transportReplies (codes: ReadonlyArray<keyof typeof TRANSPORT>, 
     const { name, description } = TRANSPORT[code]
     const write = () => ({
       description,
+      ...code === 503 && { headers: { 'Retry-After': { description: 'Seconds to wait.', schema: { type: 'integer' }, example: 1 } } },
       content: { [PROBLEM_TYPE]: { schema: components.schema(Problem), examples: { [name]: transportExample(name, code, description, components) } } },
     })
     return [code, components.refer('responses', name, write)]

@@ -84,6 +84,6 @@ async function blamingQuery<T> ({ query = {} }: RestRoute, run: () => Promise<T>
     return await run()
   } catch (error) {
     const name = error instanceof StatusError && Object.keys(query).find(name => query[name] === error.param)
-    throw error instanceof StatusError && typeof name === 'string' ? new StatusError(error.status, name, error.message.replace(` ${error.param}: `, ` ${name}: `)) : error
+    throw error instanceof StatusError && typeof name === 'string' ? new StatusError(error.status, name, error.message) : error
   }
 }

@@ -32,7 +32,7 @@ export function resistPressure (app: FastifyInstance, limit: number): void {
     const length = typeof payload === 'string' ? payload.length : 0
     if (length <= COUNTED) return done(null, payload)
     if (unsent + length > limit) {
-      reply.code(503).type(PROBLEM_TYPE).header('retry-after', RETRY_AFTER)
+      reply.removeHeader('etag').code(503).type(PROBLEM_TYPE).header('retry-after', RETRY_AFTER)
       return done(null, Buffer.from(JSON.stringify(transportProblem(503, TOO_MUCH))))
     }
     unsent += length

@@ -84,5 +84,5 @@ function checkOne (name: string, param: Param, given: Given, values: Record<stri
 
 /** Says what is wrong with a parameter, and what it has to be. */
 function blame (name: string, { schema }: Param, status: StatusName): StatusError {
-  return new StatusError(status, name, `${STATUSES[status].meaning} ${name}: ${schema.description ?? 'see the document'}`)
+  return new StatusError(status, name, `${STATUSES[status].meaning} What it has to be: ${schema.description ?? 'see GET /openapi.json.'}`)
 }

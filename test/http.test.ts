@@ -1032,6 +1032,7 @@ t.test('long replies that nobody reads do not fill the memory, and short ones ar
   for (const reply of refused) {
     problem(t, reply, 503)
     t.equal(reply.headers['retry-after'], '1')
+    t.equal(reply.headers.etag, undefined, 'a problem has no entity tag of the value')
   }
   t.equal(replies.at(-1)?.statusCode, 404, 'the short one')
   t.equal((await send('GET', `${session}/keys/long`)).statusCode, 200, 'when the others are sent')

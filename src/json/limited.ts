@@ -11,7 +11,8 @@ export class SearchLimitError extends Error {
   }
 }
 
-let work: () => unknown
+const idle = (): unknown => undefined
+let work = idle
 const script = new Script('run()')
 const context = createContext({ run: () => work() })
 
@@ -25,10 +26,20 @@ const context = createContext({ run: () => work() })
  */
 export function limited<T> (task: () => T): T {
   work = task
+  try {
+    return runWork() as T // What `task` answered.
+  } finally {
+    // The task holds the values that it searched.
+    work = idle
+  }
+}
+
+/** Runs `work` until it ends, or was given the time to. */
+function runWork (): unknown {
   while (true) {
     const before = process.cpuUsage()
     try {
-      return script.runInContext(context, { timeout: SEARCH_TIMEOUT }) as T // What `task` answered.
+      return script.runInContext(context, { timeout: SEARCH_TIMEOUT })
     } catch (error) {
       // A RangeError is what V8 throws when the stack is used up, and a filter of RFC 9535 can use up any.
       if (error instanceof RangeError) throw new SearchLimitError()
