@@ -1,13 +1,13 @@
 import { STATUSES } from '../src/status.js'
 import { VERSION } from '../src/version.js'
 import { componentsOf, type Json, type Version } from './components.js'
-import { ENVELOPE_OPERATIONS, OPEN_API } from './envelopes.js'
+import { ENVELOPE_OPERATIONS, SERVICE_OPERATIONS } from './envelopes.js'
 import { writeOperation, type Operation } from './operation.js'
 import { REST_OPERATIONS } from './rest.js'
 import { KEY_OPERATIONS } from './single-key.js'
 
 /** Every operation, in the order of the document. */
-const OPERATIONS: readonly Operation[] = [...REST_OPERATIONS, ...KEY_OPERATIONS, ...ENVELOPE_OPERATIONS, OPEN_API]
+const OPERATIONS: readonly Operation[] = [...REST_OPERATIONS, ...KEY_OPERATIONS, ...ENVELOPE_OPERATIONS, ...SERVICE_OPERATIONS]
 
 const STATUS_ROWS = Object.entries(STATUSES).map(([name, { st, http, meaning }]) => `| ${name} | ${st} | ${http} | ${meaning} |`)
 

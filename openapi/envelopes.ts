@@ -1,7 +1,7 @@
 import { COMMANDS } from '../src/commands/index.js'
 import { MAX_BATCH } from '../src/limits.js'
 import type { Operation } from './operation.js'
-import { ApiDescription, Envelope, EnvelopeReplies, EnvelopeReply, Envelopes } from './schemas.js'
+import { ApiDescription, Envelope, EnvelopeReplies, EnvelopeReply, Envelopes, Ready } from './schemas.js'
 
 const { KV_SET, KV_GET } = COMMANDS
 
@@ -38,14 +38,27 @@ export const ENVELOPE_OPERATIONS: readonly Operation[] = [
   },
 ]
 
-/** The operation of routes/service.ts. */
-export const OPEN_API: Operation = {
-  method: 'get',
-  url: '/openapi.json',
-  operationId: 'openApi',
-  tag: 'server',
-  summary: 'Describe the API',
-  description: 'This document, as OpenAPI 3.1.',
-  replies: { 200: { description: 'The document.', content: { schema: ApiDescription, example: { openapi: '3.1.0' } } } },
-  failures: [],
-}
+/** The operations of routes/service.ts. */
+export const SERVICE_OPERATIONS: readonly Operation[] = [
+  {
+    method: 'get',
+    url: '/openapi.json',
+    operationId: 'openApi',
+    tag: 'server',
+    summary: 'Describe the API',
+    description: 'This document, as OpenAPI 3.1.',
+    replies: { 200: { description: 'The document.', content: { schema: ApiDescription, example: { openapi: '3.1.0' } } } },
+    failures: [],
+  },
+  {
+    method: 'get',
+    url: '/ready',
+    operationId: 'ready',
+    tag: 'server',
+    summary: 'Ask whether the server is ready',
+    description: 'For load balancers and supervisors: 503 means that requests should go elsewhere.',
+    replies: { 200: { description: 'It is.', content: { schema: Ready, example: { ready: true } } } },
+    failures: [],
+    mayBeUnready: true,
+  },
+]

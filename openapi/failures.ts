@@ -48,23 +48,27 @@ export function problemReplies (failures: readonly StatusName[], components: Com
   const codes = new Set([400, ...statuses.map(status => STATUSES[status].http)])
   return Object.fromEntries([...codes].map(code => {
     const ofCode = statuses.filter(status => STATUSES[status].http === code)
-    const [status, second] = ofCode
     const reply = () => problemReply(code, ofCode, components)
-    return [code, code === 400 || status === undefined || second !== undefined ? reply() : components.refer('responses', status, reply)]
+    return [code, code === 400 ? reply() : components.refer('responses', ofCode.join('Or'), reply)]
   }))
 }
 
+const BUSY = 'The command was carried out, but its long reply cannot be kept while so many others wait for their clients to read them: read again after the seconds in Retry-After.'
+const RETRY_HEADERS = { headers: { 'Retry-After': { description: 'Seconds to wait.', schema: { type: 'integer' }, example: 1 } } }
 const MALFORMED = 'The HTTP or the URL of the request is not well-formed.'
 
 function problemReply (code: number, statuses: readonly StatusName[], components: Components): Failure {
   const lines = statuses.map(lineOf)
-  const examples = Object.fromEntries(statuses.map(status => [status, statusExample(status, components)]))
-  if (code === 400) {
+  const examples: Record<string, Json> = Object.fromEntries(statuses.map(status => [status, statusExample(status, components)]))
+  if (code === 503) {
+    lines.push(`- no \`st\`: ${BUSY}`)
+    examples.Busy = transportExample('Busy', code, BUSY, components)
+  } else if (code === 400) {
     // Whatever the operation, its request can be malformed.
     lines.push(`- no \`st\`: ${MALFORMED}`)
     examples.Malformed = transportExample('Malformed', code, MALFORMED, components)
   }
-  return { description: lines.join('\n'), content: { [PROBLEM_TYPE]: { schema: components.schema(Problem), examples } } }
+  return { description: lines.join('\n'), ...code === 503 && RETRY_HEADERS, content: { [PROBLEM_TYPE]: { schema: components.schema(Problem), examples } } }
 }
 
 function lineOf (status: StatusName): string {
@@ -98,18 +102,23 @@ const TRANSPORT = {
   414: { name: 'UriTooLong', description: 'A part of the path is longer than any token or key can be.' },
   415: { name: 'UnsupportedMediaType', description: 'The body is not declared as JSON in UTF-8; `detail` says what to send.' },
   431: { name: 'HeadersTooLarge', description: 'The headers, URL included, are longer than 16 kB.' },
-  503: { name: 'Busy', description: 'The command was carried out, but its long reply cannot be kept while so many others wait for their clients to read them: read again after the seconds in Retry-After.' },
+  503: { name: 'Busy', description: BUSY },
 }
 
 /** References to the replies to what fails below the protocol, by HTTP status. */
 export function transportReplies (codes: ReadonlyArray<keyof typeof TRANSPORT>, components: Components): Record<number, Json> {
-  return Object.fromEntries(codes.map(code => {
-    const { name, description } = TRANSPORT[code]
-    const write = () => ({
-      description,
-      ...code === 503 && { headers: { 'Retry-After': { description: 'Seconds to wait.', schema: { type: 'integer' }, example: 1 } } },
-      content: { [PROBLEM_TYPE]: { schema: components.schema(Problem), examples: { [name]: transportExample(name, code, description, components) } } },
-    })
-    return [code, components.refer('responses', name, write)]
+  return Object.fromEntries(codes.map(code => [code, transportReply(code, TRANSPORT[code], components)]))
+}
+
+/** A reference to the reply 503 of a server that requests should not be sent to. */
+export function notReadyReply (components: Components): Json {
+  return transportReply(503, { name: 'NotReady', description: 'The server is stopping, or its store has failed: `detail` says which.' }, components)
+}
+
+function transportReply (code: number, { name, description }: { name: string, description: string }, components: Components): Json {
+  return components.refer('responses', name, () => ({
+    description,
+    ...code === 503 && RETRY_HEADERS,
+    content: { [PROBLEM_TYPE]: { schema: components.schema(Problem), examples: { [name]: transportExample(name, code, description, components) } } },
   }))
 }

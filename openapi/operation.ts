@@ -5,7 +5,7 @@ import type { JsonText } from '../src/json/text.js'
 import { entityTag } from '../src/precondition.js'
 import type { StatusName } from '../src/status.js'
 import { mapValues, type Components, type Json } from './components.js'
-import { errorReply, problemReplies, transportReplies } from './failures.js'
+import { errorReply, notReadyReply, problemReplies, transportReplies } from './failures.js'
 
 /** An operation, without what all of them have: the replies to what fails below the protocol. */
 export interface Operation {
@@ -25,6 +25,8 @@ export interface Operation {
   readonly failures: readonly StatusName[]
   /** What is answered with `ERR`, on /command and /commands. */
   readonly errors?: readonly StatusName[]
+  /** Whether a 503 says that the server is not ready. */
+  readonly mayBeUnready?: true
 }
 
 export interface QueryParameter {
@@ -112,12 +114,13 @@ function writeBody ({ description, required, mergePatch, schema, example }: Body
   return { description, required, content: { [JSON_TYPE]: content, ...mergePatch && { [MERGE_PATCH_TYPE]: content } } }
 }
 
-function responsesOf ({ method, parameters = [], replies, failures, errors }: Operation, components: Components): Json {
+function responsesOf ({ method, parameters = [], replies, failures, errors, mayBeUnready }: Operation, components: Components): Json {
   return {
     ...mapValues(replies, reply => writeReply(reply, components)),
+    ...transportReplies([408, 431, 503], components),
+    ...mayBeUnready && { 503: notReadyReply(components) },
     ...problemReplies(failures, components),
     ...errors !== undefined && { 400: errorReply(errors, failures, components) },
-    ...transportReplies([408, 431, 503], components),
     // A body is looked at wherever there can be one, also where none is wanted.
     ...method !== 'get' && transportReplies([413, 415], components),
     ...parameters.includes('tkn') && transportReplies([414], components),

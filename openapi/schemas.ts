@@ -109,3 +109,7 @@ export const KeyPatch = Type.Object(members, {
 export const ApiDescription = Type.Object({ openapi: Type.String({ description: 'Version of OpenAPI.' }) }, {
   $id: 'ApiDescription', additionalProperties: true, description: 'An OpenAPI document.',
 })
+
+export const Ready = Type.Object({ ready: Type.Boolean({ description: 'Always true: a server that is not ready answers 503.' }) }, {
+  $id: 'Ready', additionalProperties: false, description: 'That requests can be sent to this server.',
+})

@@ -1,4 +1,5 @@
 import { KEY_URL } from '../routes/keys.js'
+import { READ_FAILURES, WRITE_FAILURES } from '../src/command.js'
 import type { StatusName } from '../src/status.js'
 import { IN_BODY } from './failures.js'
 import type { Operation, Reply } from './operation.js'
@@ -9,7 +10,7 @@ const example = { value: { name: 'Ada' } }
 // PATCH and DELETE answer no value, and so no tag.
 const done: Reply = { description: 'Done.' }
 const failures: readonly StatusName[] = ['CommandSyntax', 'SessionTokenInvalid', 'SessionNotExist', 'PreconditionFailed']
-const writeFailures: readonly StatusName[] = [...failures, 'KeyExists']
+const writeFailures: readonly StatusName[] = [...failures, 'KeyExists', ...WRITE_FAILURES]
 const bodyFailures: readonly StatusName[] = [...writeFailures, ...IN_BODY, 'ParamMissing', 'ValueSize']
 const common = { url: KEY_URL, tag: 'keys', parameters: ['tkn', 'key', 'If-Match', 'If-None-Match'] } as const
 
@@ -25,7 +26,7 @@ export const KEY_OPERATIONS: readonly Operation[] = [
       200: { description: 'The key.', headers: ['ETag'], content: { schema: KeyRepresentation, example } },
       304: { description: 'The value has a tag that If-None-Match names.', headers: ['ETag'] },
     },
-    failures: [...failures, 'KeyNotExist'],
+    failures: [...failures, 'KeyNotExist', ...READ_FAILURES],
   },
   {
     ...common,

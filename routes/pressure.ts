@@ -2,13 +2,10 @@ import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { finished } from 'node:stream'
 import type { FastifyInstance } from 'fastify'
-import { PROBLEM_TYPE, transportProblem } from './problem.js'
+import { PROBLEM_TYPE, RETRY_AFTER, transportProblem } from './problem.js'
 
 /** Replies shorter than this are always sent: there cannot be enough connections for them to matter. */
 const COUNTED = 64 * 1024
-
-/** Seconds after which a client may try again. */
-const RETRY_AFTER = '1'
 
 /**
  * Keeps clients that ask faster than they read from filling the memory. Requests that arrive on one connection before

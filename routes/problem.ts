@@ -26,7 +26,11 @@ export function transportProblem (status: number, detail: string): Static<typeof
   return { type: 'about:blank', title: STATUS_CODES[status] ?? 'Error', status, detail }
 }
 
+/** Seconds after which a client may try again what was answered with 503. */
+export const RETRY_AFTER = '1'
+
 export function sendProblem (reply: FastifyReply, problem: Static<typeof Problem>): FastifyReply {
+  if (problem.status === 503) reply.header('retry-after', RETRY_AFTER)
   return reply.code(problem.status).header('cache-control', 'no-store').type(PROBLEM_TYPE).send(Buffer.from(JSON.stringify(problem)))
 }
 

@@ -1,11 +1,22 @@
 import { METHODS } from 'node:http'
 import type { FastifyInstance } from 'fastify'
 import { TransportError } from './faults.js'
+import { sendJson, sendProblem, transportProblem } from './problem.js'
+
+/** Whether requests should be sent here. */
+export interface Readiness {
+  /** A sentence that says why not; undefined while they should. */
+  readonly reason: string | undefined
+}
 
 /** What belongs to no command. @param document the OpenAPI document */
-export function mountService (app: FastifyInstance, document: object): void {
+export function mountService (app: FastifyInstance, document: object, readiness: Readiness): void {
   const text = JSON.stringify(document)
-  app.get('/openapi.json', async (_request, reply) => await reply.type('application/json; charset=utf-8').send(text))
+  app.get('/openapi.json', async (_request, reply) => sendJson(reply, text))
+  app.get('/ready', async (_request, reply) => {
+    const { reason } = readiness
+    return reason === undefined ? sendJson(reply, '{"ready":true}') : sendProblem(reply, transportProblem(503, reason))
+  })
 }
 
 /** The one method that Node gives to no request handler. */

@@ -1,4 +1,4 @@
-import Fastify, { LogController, type FastifyInstance, type FastifyServerOptions } from 'fastify'
+import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance, type FastifyServerOptions } from 'fastify'
 import { TypeBoxValidatorCompiler, type TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import { openApi } from '../openapi/document.js'
 import { mountCommand } from '../routes/command.js'
@@ -7,7 +7,7 @@ import { answerMalformed, answerNodesOwn, sendError } from '../routes/faults.js'
 import { takeBodies } from '../routes/http.js'
 import { mountKeys } from '../routes/keys.js'
 import { resistPressure } from '../routes/pressure.js'
-import { mountService, refuseOthers } from '../routes/service.js'
+import { mountService, refuseOthers, type Readiness } from '../routes/service.js'
 import type { Gateway } from './gateway.js'
 import { DEFAULT_BODY_LIMIT, MAX_KEY_BYTES, MAX_UNSENT_LENGTH } from './limits.js'
 
@@ -20,6 +20,10 @@ export interface AppOptions {
   readonly unsentLimit?: number
   /** Fastify's own; off unless given. */
   readonly logger?: FastifyServerOptions['logger']
+  /** A logger that is there already, in place of `logger`. */
+  readonly log?: FastifyBaseLogger
+  /** What GET /ready answers; always ready unless given. */
+  readonly readiness?: Readiness
 }
 
 /** Characters of a part of the path: a key, each byte of it percent-encoded. */
@@ -33,7 +37,7 @@ const STALLED_TIMEOUT = 120_000
 
 /** The HTTP server of a gateway, without a port: it reads no environment and does not listen. */
 export function buildApp (gateway: Gateway, options: AppOptions = {}): FastifyInstance {
-  const { bodyLimit = DEFAULT_BODY_LIMIT, requestTimeout = 30_000, logger = false } = options
+  const { bodyLimit = DEFAULT_BODY_LIMIT, requestTimeout = 30_000, logger = false, log, readiness = { reason: undefined } } = options
   const app = Fastify({
     bodyLimit,
     requestTimeout,
@@ -44,7 +48,7 @@ export function buildApp (gateway: Gateway, options: AppOptions = {}): FastifyIn
     forceCloseConnections: 'idle',
     // Whoever got through to us while we close is served: a proxy may not be able to send it elsewhere.
     return503OnClosing: false,
-    logger,
+    ...log === undefined ? { logger } : { loggerInstance: log },
     // A log line for each request costs a third of the time that it takes to answer it; proxies write one anyway.
     logController: new LogController({ disableRequestLogging: true }),
     routerOptions: { maxParamLength: MAX_PART },
@@ -66,11 +70,25 @@ export function buildApp (gateway: Gateway, options: AppOptions = {}): FastifyIn
     reply.header('cache-control', 'no-store')
     done()
   })
+  closeConnections(app)
   takeBodies(app)
   mountCommand(app, gateway)
   mountRest(app, gateway)
   mountKeys(app, gateway)
-  mountService(app, openApi('3.1'))
+  mountService(app, openApi('3.1'), readiness)
   refuseOthers(app, new Map(mounted))
   return app
+}
+
+/** Has every answer close its connection once the server is closing: one that was kept alive would keep the server, too. */
+function closeConnections (app: FastifyInstance): void {
+  let isClosing = false
+  app.addHook('preClose', done => {
+    isClosing = true
+    done()
+  })
+  app.addHook('onSend', (_request, reply, payload, done) => {
+    if (isClosing) reply.header('connection', 'close')
+    done(null, payload)
+  })
 }

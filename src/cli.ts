@@ -1,12 +1,20 @@
 import type { AddressInfo } from 'node:net'
 import { resolve } from 'node:path'
-import { setImmediate } from 'node:timers/promises'
-import { getSystemErrorMap } from 'node:util'
+import closeWithGrace from 'close-with-grace'
+import type { Logger } from 'pino'
 import type { Gateway } from './gateway.js'
+import { reason } from './reason.js'
 import type { SessionStore } from './session.js'
 import { parseStoreUrl } from './stores/open.js'
 
 // What main.ts is put together from. It stands apart because importing main.ts starts a server.
+
+/** Exit codes beside 0: Holdfast was asked to stop. */
+export const FAILED = 1
+export const MISCONFIGURED = 2
+
+/** Milliseconds that requests under way have to finish in after a signal. */
+export const GRACE = 10_000
 
 /** A fault that ends the start and is the operator's to mend: its message says all, so that no stack is shown. */
 export class StartError extends Error {}
@@ -25,13 +33,6 @@ export async function attempt<T> (step: string, doing: Promise<T>): Promise<T> {
   }
 }
 
-/** Why something failed, in words: for an error of the operating system its own words, without call and code. */
-function reason (error: unknown): string {
-  if (!(error instanceof Error)) return String(error)
-  const { errno } = error as NodeJS.ErrnoException // Only read: undefined on every other error.
-  return (errno === undefined ? undefined : getSystemErrorMap().get(errno)?.[1]) ?? error.message
-}
-
 /** A host and a port as they stand in a URL. */
 export function authority (host: string, port: number): string {
   return `${host.includes(':') ? `[${host}]` : host}:${port}`
@@ -48,36 +49,73 @@ export function readyLine (version: string, { address, port }: AddressInfo, data
   return `holdfast ${version} listening on http://${authority(address, port)}, data ${dataPlace}`
 }
 
+type Skipped = closeWithGrace.AllEvents[]
+
+/**
+ * Signals that stand for a fault of the process itself, such as SIGBUS when the data file was cut short. Node cannot handle them: with
+ * a listener the process would meet the same fault again and again for ever, and without one it ends.
+ */
+const FAULTS: Skipped = ['SIGILL', 'SIGTRAP', 'SIGABRT', 'SIGBUS', 'SIGFPE', 'SIGSEGV']
+
+/**
+ * Ends the process gracefully on a signal, or with FAILED on an error that nobody caught; at once with FAILED on a second
+ * signal, or when closing takes too long.
+ *
+ * @param close its promise is waited for; what it throws is logged, and the exit code is then FAILED
+ * @param delay milliseconds that `close` may take
+ * @param skip signals that mean nothing here
+ */
+export function endGracefully (log: Logger, close: () => Promise<void>, delay = GRACE, skip: Skipped = []): { close (): void } {
+  return closeWithGrace({ delay, logger: log, skip: [...FAULTS, ...skip] }, async ({ err, signal, manual }) => {
+    const asked = signal !== undefined || manual === true
+    if (asked) log.info(signal === undefined ? 'stopping as it was told to' : `stopping because of ${signal}`)
+    else log.fatal({ err }, 'stopping because of an error that nobody caught')
+    await close()
+    // An error may be undefined, as in Promise.reject(), which close-with-grace would take for a wish to stop.
+    if (!asked) process.exit(FAILED)
+  })
+}
+
 /** What sweeping needs of a gateway. */
 export interface Sweepable {
   readonly store: Pick<SessionStore, 'sweep'>
   readonly now: Gateway['now']
 }
 
-/** Sessions freed in one step: few enough that requests do not have to wait for it. */
+/** Sessions freed in one step, which the store cuts short when it takes too long: requests should not have to wait for it. */
 const SWEEP_LIMIT = 100
+
+/** Milliseconds after a step that found something, which leave most of the time to requests, and after one that did not. */
+const SWEEP_PAUSE = 10
+const SWEEP_REST = 1_000
 
 /**
  * Frees expired sessions again and again. Nobody sees an expired session anyway: this only gives back its space, so a
- * sweep that fails is reported and tried again.
+ * sweep that fails is reported and tried again. It does not keep the process alive.
  *
- * @param every milliseconds between two sweeps; it does not keep the process alive
  * @returns stops sweeping, and resolves once no sweep is under way, so that the store can be closed
  */
-export function sweepRegularly (gateway: Sweepable, report: (error: unknown) => void, every: number): () => Promise<void> {
-  let underWay: Promise<void> | undefined
-  const stopping = new AbortController()
-  const sweepAll = async () => {
-    // Between two steps the event loop gets a turn, so that a million sessions due at once do not stop requests.
-    while (await gateway.store.sweep(gateway.now(), SWEEP_LIMIT) === SWEEP_LIMIT && !stopping.signal.aborted) await setImmediate()
+export function sweepRegularly ({ store, now }: Sweepable, report: (error: unknown) => void): () => Promise<void> {
+  let underWay = Promise.resolve()
+  let stopped = false
+  let timer: NodeJS.Timeout
+
+  async function step (): Promise<void> {
+    const freed = await store.sweep(now(), SWEEP_LIMIT).catch(error => {
+      report(error)
+      return 0
+    })
+    schedule(freed > 0 ? SWEEP_PAUSE : SWEEP_REST)
   }
-  const timer = setInterval(() => {
-    underWay ??= sweepAll().catch(report).finally(() => { underWay = undefined })
-  }, every)
-  timer.unref()
+
+  function schedule (delay: number): void {
+    if (!stopped) timer = setTimeout(() => { underWay = step() }, delay).unref()
+  }
+
+  schedule(SWEEP_REST)
   return async () => {
-    stopping.abort()
-    clearInterval(timer)
+    stopped = true
+    clearTimeout(timer)
     await underWay
   }
 }

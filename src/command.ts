@@ -43,17 +43,26 @@ interface Definition<P extends Params, R extends TObject> extends Description {
   readonly unknown?: (given: Given) => StatusName
 }
 
-function row<P extends Params, R extends TObject> (definition: Definition<P, R>, writesKeys: boolean, run: Command['run']): Command {
-  const { tag, summary, description, example, params, reply, failures = [] } = definition
+/** What every command can fail with that reads from the store. */
+export const READ_FAILURES: readonly StatusName[] = ['StoreUnavailable', 'DataDamaged']
+/** What every command can fail with that may change something in it. */
+export const WRITE_FAILURES: readonly StatusName[] = ['LimitExceeded', ...READ_FAILURES]
+
+function row<P extends Params, R extends TObject> (definition: Definition<P, R>, storeFailures: readonly StatusName[], writesKeys: boolean, run: Command['run']): Command {
+  const { tag, summary, description, example, params, reply } = definition
+  const failures = [...definition.failures ?? [], ...storeFailures]
   return { tag, summary, description, example, params, reply, failures, writesKeys, write: writerOf(reply), run }
 }
 
 /** A command on sessions as such, or on the server. */
 export function command<P extends Params, R extends TObject> (definition: Definition<P, R> & {
+  /** What it does with the store; nothing unless given. */
+  readonly store?: 'reads' | 'writes'
   readonly run: (gateway: Gateway, values: Values<P>) => Promise<Static<R>>
 }): Command {
   const check = checkerOf(definition.params, definition.unknown)
-  return row(definition, false, async (gateway, given) => await definition.run(gateway, check(given)))
+  const storeFailures = definition.store === 'writes' ? WRITE_FAILURES : definition.store === 'reads' ? READ_FAILURES : []
+  return row(definition, storeFailures, false, async (gateway, given) => await definition.run(gateway, check(given)))
 }
 
 /** What a key command makes of its parameters before it sees the session. */
@@ -72,7 +81,7 @@ export function keyCommand<P extends Params & { readonly tkn: Params[string] }, 
   const mayWrite = definition.readOnly !== true
   const check = checkerOf(definition.params, definition.unknown)
   const failures: StatusName[] = ['SessionNotExist', ...definition.failures ?? []]
-  return row({ ...definition, failures }, mayWrite, async (gateway, given, precondition) => {
+  return row({ ...definition, failures }, mayWrite ? WRITE_FAILURES : READ_FAILURES, mayWrite, async (gateway, given, precondition) => {
     const { reads, decide } = definition.plan(check(given))
     const step = { reads, decide, mayWrite, touch: true }
     // check() found `tkn` to be a non-empty string.

@@ -1,10 +1,11 @@
-import { parseArgs, type ParseArgsConfig } from 'node:util'
 import { Type, type Static, type TSchema } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
-import leven from 'leven'
+import { readArguments, readVariables, unknownName, type Given } from './arguments.js'
+import { DATA_COMMANDS, type DataCommand, type DataCommandName, type Flag } from './data/table.js'
+import { commandHelp, mainHelp } from './help.js'
+import { DEFAULT_BODY_LIMIT, GREATEST_BODY_LIMIT } from './limits.js'
 import { parseStoreUrl } from './stores/open.js'
 
-const MIB = 1024 * 1024
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
 
 /**
@@ -32,12 +33,19 @@ export const ConfigSchema = Type.Object({
     minimum: 0,
     maximum: 65535
   }),
+  workers: Type.String({
+    default: '1',
+    hint: 'number',
+    description: 'processes that serve, all on the same port and store; auto for one to a core',
+    pattern: '^(auto|[1-9][0-9]?)$',
+    allowed: '`auto` or a whole number from 1 to 99'
+  }),
   bodyLimit: Type.Integer({
-    default: MIB,
+    default: DEFAULT_BODY_LIMIT,
     hint: 'bytes',
     description: 'the largest request body',
     minimum: 1024,
-    maximum: 64 * MIB
+    maximum: GREATEST_BODY_LIMIT
   }),
   logLevel: Type.Union(LOG_LEVELS.map(level => Type.Literal(level)), {
     default: 'warn',
@@ -79,27 +87,23 @@ export const SETTINGS: readonly Setting[] = Object.entries(ConfigSchema.properti
 })
 
 /** The options that are no setting. */
-const FLAGS = {
-  help: { type: 'boolean', short: 'h', description: 'print this and exit' },
-  version: { type: 'boolean', short: 'v', description: 'print the version and exit' }
-} as const
-
-/** All options, as parseArgs wants them. */
-const OPTIONS: NonNullable<ParseArgsConfig['options']> = {
-  ...Object.fromEntries(SETTINGS.map(({ option }) => [option.slice(2), { type: 'string' as const }])),
-  ...FLAGS
+const FLAGS: Readonly<Record<string, Flag>> = {
+  help: { short: 'h', description: 'print this and exit' },
+  version: { short: 'v', description: 'print the version and exit' }
 }
+
+/** The one setting of the commands that look after the data. They have no use for a store that ends with its process. */
+const DATA_STORE: readonly Setting[] = SETTINGS.filter(({ name }) => name === 'store')
+  .map(setting => ({ ...setting, description: 'the store, lmdb:<directory>', allowed: '`lmdb:<directory>`' }))
 
 /** What the command line and the environment ask for. */
 export type Reading =
   | { readonly kind: 'help', readonly text: string }
   | { readonly kind: 'version' }
   | { readonly kind: 'config', readonly config: Config }
-  /** One line each, without a line end. */
-  | { readonly kind: 'faults', readonly faults: readonly string[] }
-
-/** A value as somebody wrote it, and the option or variable they wrote it in. */
-interface Given { readonly source: string, readonly text: string }
+  | { readonly kind: 'command', readonly command: DataCommand }
+  /** `faults`: one line each, without a line end. `text`: all of them as they are to be printed. */
+  | { readonly kind: 'faults', readonly faults: readonly string[], readonly text: string }
 
 /**
  * Reads the configuration; the command line wins over the environment, and --help over everything else.
@@ -107,57 +111,60 @@ interface Given { readonly source: string, readonly text: string }
  * @param argv the arguments after the name of the program
  */
 export function readConfig (argv: readonly string[], env: NodeJS.ProcessEnv): Reading {
+  const [first = '-', ...rest] = argv
+  if (isCommand(first)) return readCommand(first, rest, env)
+  if (!first.startsWith('-')) return readUnknown(first, rest)
   const faults: string[] = []
-  const { flags, given } = readArguments(argv, faults)
-  if (flags.has('help')) return { kind: 'help', text: helpText() }
+  const surplus = (argument: string) => isCommand(argument) ? 'a command comes before its options' : 'holdfast takes options only'
+  const accepted = { program: 'holdfast', settings: SETTINGS, flags: FLAGS, argument: false, surplus }
+  const { flags, given } = readArguments(argv, accepted, SETTINGS, faults)
+  if (flags.has('help')) return { kind: 'help', text: mainHelp(SETTINGS, FLAGS) }
   if (flags.has('version')) return { kind: 'version' }
-  const values = readValues(new Map([...readVariables(env, faults), ...given]), faults)
-  if (faults.length > 0 || !Value.Check(ConfigSchema, values)) return { kind: 'faults', faults }
+  const variables = readVariables(env, SETTINGS, faults)
+  const values = readValues(SETTINGS, new Map([...variables, ...given]), faults)
+  if (faults.length > 0 || !Value.Check(ConfigSchema, values)) return faulty('holdfast', faults)
   return { kind: 'config', config: values }
 }
 
-/**
- * The settings and flags on the command line. `strict` is off because it throws at the first fault, and a person who
- * made three mistakes should not have to start three times; what it would refuse is refused here.
- */
-function readArguments (argv: readonly string[], faults: string[]): { flags: Set<string>, given: Map<string, Given> } {
-  const flags = new Set<string>()
-  const given = new Map<string, Given>()
-  for (const token of parseArgs({ args: [...argv], options: OPTIONS, strict: false, tokens: true }).tokens) {
-    if (token.kind === 'positional') faults.push(`${JSON.stringify(token.value)}: holdfast takes options only`)
-    if (token.kind !== 'option') continue
-    const { name, rawName, value, inlineValue } = token
-    const setting = SETTINGS.find(({ option }) => option === `--${name}`)
-    if (setting === undefined && !Object.hasOwn(OPTIONS, name)) {
-      faults.push(unknownName('option', rawName, Object.keys(OPTIONS).map(option => `--${option}`)))
-    } else if (setting === undefined) {
-      if (value === undefined) flags.add(name)
-      else faults.push(`${rawName}: takes no value`)
-    } else if (value === undefined || (value.startsWith('-') && !inlineValue)) {
-      faults.push(`${rawName}: the value is missing; it must be ${setting.allowed}`)
-    } else {
-      given.set(setting.name, { source: rawName, text: value })
-    }
-  }
-  return { flags, given }
+function isCommand (name: string): name is DataCommandName {
+  return Object.hasOwn(DATA_COMMANDS, name)
 }
 
-/** The settings in the environment. A name that starts as ours do but is none of them is most likely a typing error. */
-function readVariables (env: NodeJS.ProcessEnv, faults: string[]): Map<string, Given> {
-  const given = new Map<string, Given>()
-  for (const [variable, text] of Object.entries(env)) {
-    if (!variable.startsWith('HOLDFAST_') || text === undefined) continue
-    const setting = SETTINGS.find(setting => setting.variable === variable)
-    if (setting === undefined) faults.push(unknownName('variable', variable, SETTINGS.map(setting => setting.variable)))
-    else given.set(setting.name, { source: variable, text })
-  }
-  return given
+/** What follows the name of a command that does not exist cannot be judged, but may be a call for help. */
+function readUnknown (name: string, argv: readonly string[]): Reading {
+  if (argv.some(option => option === '--help' || option === '-h')) return { kind: 'help', text: mainHelp(SETTINGS, FLAGS) }
+  return faulty('holdfast', [unknownName('there is no such command', name, Object.keys(DATA_COMMANDS))])
+}
+
+/** Reads what follows the name of a command. Of the settings only the store is its concern. */
+function readCommand (name: DataCommandName, argv: readonly string[], env: NodeJS.ProcessEnv): Reading {
+  const row = DATA_COMMANDS[name]
+  const flags = { ...row.flags, ...FLAGS }
+  const program = `holdfast ${name}`
+  const faults: string[] = []
+  const surplus = () => `${program} takes ${row.argument === undefined ? 'options' : 'one argument'} only`
+  const accepted = { program, settings: DATA_STORE, flags, argument: row.argument !== undefined, surplus }
+  const found = readArguments(argv, accepted, SETTINGS, faults)
+  if (found.flags.has('help')) return { kind: 'help', text: commandHelp(name, DATA_STORE, flags) }
+  if (found.flags.has('version')) return { kind: 'version' }
+  const given = new Map([...readVariables(env, SETTINGS, faults), ...found.given])
+  const { store } = readValues(DATA_STORE, given, faults)
+  if (store === 'memory:') faults.push(`${given.get('store')?.source}: a store in memory has nothing outside of its process`)
+  const argument = found.argument ?? row.argument?.default ?? ''
+  if (row.argument !== undefined && argument === '') faults.push(`<${row.argument.hint}>: is missing: ${row.argument.description}`)
+  if (faults.length > 0) return faulty(program, faults)
+  return { kind: 'command', command: row.read({ store: String(store), argument, flags: found.flags }) }
+}
+
+function faulty (program: string, faults: readonly string[]): Reading {
+  const text = [`${program}: the configuration is wrong`, ...faults].join('\n  ')
+  return { kind: 'faults', faults, text: `${text}\n${program} --help lists what there is.\n` }
 }
 
 /** The value of every setting: the one given, or else the default. */
-function readValues (given: ReadonlyMap<string, Given>, faults: string[]): Record<string, unknown> {
+function readValues (settings: readonly Setting[], given: ReadonlyMap<string, Given>, faults: string[]): Record<string, unknown> {
   const values: Record<string, unknown> = {}
-  for (const { name, allowed, default: usual } of SETTINGS) {
+  for (const { name, allowed, default: usual } of settings) {
     const schema: TSchema = ConfigSchema.properties[name]
     const { source, text } = given.get(name) ?? { source: 'the default', text: usual }
     // Value.Convert would take 80.5 and 1e3 for the integers 80 and 1.
@@ -176,27 +183,4 @@ function storeFaults (source: string, url: string): string[] {
   } catch (error) {
     return [`${source}: ${error instanceof Error ? error.message : String(error)}`]
   }
-}
-
-/** A fault that names what is unknown, and the known name that it most likely stands for. */
-function unknownName (kind: string, name: string, known: readonly string[]): string {
-  const [nearest] = known.map(other => ({ other, steps: leven(name, other) })).sort((a, b) => a.steps - b.steps)
-  const hint = nearest !== undefined && nearest.steps <= 2 ? `; did you mean ${nearest.other}?` : ''
-  return `${name}: there is no such ${kind}${hint}`
-}
-
-/** What --help prints. */
-function helpText (): string {
-  const rows = SETTINGS.map(({ option, hint, variable, description, default: value }) =>
-    [`${option} <${hint}>`, variable, `${description} (default: ${value})`])
-  const flags = Object.entries(FLAGS).map(([name, { short, description }]) => [`-${short}, --${name}`, '', description])
-  const width = (column: number) => Math.max(...[...rows, ...flags].map(row => row[column]!.length))
-  const lines = [...rows, ...flags].map(([option, variable, text]) =>
-    `  ${option!.padEnd(width(0))}  ${variable!.padEnd(width(1))}  ${text}`)
-  return `Usage: holdfast [options]
-
-Serves session data over HTTP. Every setting is an option or an environment variable; the option wins.
-
-${lines.join('\n')}
-`
 }

@@ -1,4 +1,5 @@
 import { createHash, createHmac, randomBytes } from 'node:crypto'
+import { clockFrom, thisMoment } from './clock.js'
 import type { Access, SessionId, SessionStore } from './session.js'
 import { StatusError } from './status.js'
 
@@ -9,7 +10,7 @@ const SECRET_BYTES = 32
 /** All that a command may touch: the store, the clock, and where tokens come from. */
 export interface Gateway {
   readonly store: SessionStore
-  /** Milliseconds since the Unix epoch. */
+  /** Whole milliseconds since the Unix epoch; it never goes back. */
   now (): number
   /** A token of 128 random bits, 22 characters of base64url. */
   newToken (): string
@@ -18,6 +19,7 @@ export interface Gateway {
 }
 
 export interface GatewayOptions {
+  /** The wall clock at the start and the time elapsed since, unless given. */
   readonly now?: () => number
   readonly newToken?: () => string
 }
@@ -27,7 +29,7 @@ export async function createGateway (store: SessionStore, options: GatewayOption
   const secret = await store.secret(() => randomBytes(SECRET_BYTES))
   return {
     store,
-    now: options.now ?? Date.now,
+    now: options.now ?? clockFrom(thisMoment()),
     newToken: options.newToken ?? (() => randomBytes(TOKEN_BYTES).toString('base64url')),
     sharedToken: name => createHmac('sha256', secret).update(name).digest().subarray(0, TOKEN_BYTES).toString('base64url'),
   }

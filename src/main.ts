@@ -1,52 +1,31 @@
 #!/usr/bin/env node
-import type { AddressInfo } from 'node:net'
-import closeWithGrace from 'close-with-grace'
-import { buildApp } from './app.js'
-import { attempt, authority, place, readyLine, StartError, sweepRegularly } from './cli.js'
+import { availableParallelism } from 'node:os'
+import { FAILED, MISCONFIGURED, StartError } from './cli.js'
 import { readConfig, type Config } from './config.js'
-import { createGateway } from './gateway.js'
-import { openStore } from './stores/open.js'
+import { parseStoreUrl } from './stores/open.js'
 import { VERSION } from './version.js'
 
-/** Milliseconds between two sweeps. */
-const SWEEP_EVERY = 1000
-
-/** Milliseconds that requests under way have to finish in after a signal. */
-const GRACE = 10_000
-
-/** Exit codes beside 0: Holdfast was asked to stop. */
-const FAILED = 1
-const MISCONFIGURED = 2
-
-/** Serves until a signal or a fault that nobody caught; then ends the process. */
+/** Serves with as many processes as are asked for. What is not needed for that is not even loaded. @throws StartError */
 async function serve (config: Config): Promise<void> {
-  const { host, port, bodyLimit, logLevel } = config
-  const dataPlace = place(config.store)
-  const store = await attempt(`open the data ${dataPlace}`, openStore(config.store))
-  const gateway = await attempt(`use the data ${dataPlace}`, createGateway(store))
-  // Logs go to stderr, so that a script can read the address from stdout.
-  const app = buildApp(gateway, { bodyLimit, logger: { level: logLevel, stream: process.stderr } })
-  const stopSweeping = sweepRegularly(gateway, error => app.log.error({ err: error }, 'a sweep failed'), SWEEP_EVERY)
-
-  const close = async () => {
-    await app.close()
-    await stopSweeping()
-    await store.close()
+  const count = config.workers === 'auto' ? availableParallelism() : Number(config.workers)
+  if (count === 1) {
+    const { serveAlone } = await import('./server.js')
+    await serveAlone(config)
+  } else if (parseStoreUrl(config.store).kind === 'memory') {
+    refuse(`holdfast: the configuration is wrong
+  --workers: ${count} processes cannot share what one of them has in memory: take --workers 1 or another --store
+holdfast --help lists what there is.
+`)
+  } else {
+    const { serveWithWorkers } = await import('./primary.js')
+    await serveWithWorkers(config, count)
   }
+}
 
-  await attempt(`listen on ${authority(host, port)}`, app.listen({ host, port })).catch(async error => {
-    await close()
-    throw error
-  })
-  closeWithGrace({ delay: GRACE, logger: app.log }, async ({ err, signal }) => {
-    if (signal === undefined) app.log.fatal({ err }, 'stopping because of an error that nobody caught')
-    else app.log.info(`stopping because of ${signal}`)
-    await close()
-    // An error may be undefined, as in Promise.reject(), which close-with-grace would take for a wish to stop.
-    if (signal === undefined) process.exit(FAILED)
-  })
-  // Fastify's server listens on a TCP port here, so its address is neither null nor a path.
-  process.stdout.write(`${readyLine(VERSION, app.server.address() as AddressInfo, dataPlace)}\n`)
+/** @param text what is wrong with the configuration */
+function refuse (text: string): void {
+  process.stderr.write(text)
+  process.exitCode = MISCONFIGURED
 }
 
 const reading = readConfig(process.argv.slice(2), process.env)
@@ -58,9 +37,17 @@ switch (reading.kind) {
     process.stdout.write(`${VERSION}\n`)
     break
   case 'faults':
-    process.stderr.write(['holdfast: the configuration is wrong', ...reading.faults].join('\n  ') + '\nholdfast --help lists every setting.\n')
-    process.exitCode = MISCONFIGURED
+    refuse(reading.text)
     break
+  case 'command': {
+    const { runCommand } = await import('./data/run.js')
+    const { dataStores } = await import('./data/lmdb-data.js')
+    const stopping = new AbortController()
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stopping.abort(new Error(`interrupted by ${signal}`)))
+    const { stdin, stdout, stderr } = process
+    process.exitCode = await runCommand(reading.command, { stdin, stdout, stderr, stores: dataStores, now: Date.now, signal: stopping.signal })
+    break
+  }
   case 'config':
     await serve(reading.config).catch(error => {
       if (!(error instanceof StartError)) throw error

@@ -108,6 +108,15 @@ export interface Found {
   readonly size: number
 }
 
+/** A session with its keys, as it goes from one store to another. */
+export interface SessionCopy {
+  readonly id: SessionId
+  /** As it was kept, times included. */
+  readonly session: Session
+  /** In code point order. */
+  readonly keys: ReadonlyMap<string, JsonText>
+}
+
 /**
  * Where sessions live. Time is passed in, in milliseconds since the Unix epoch, and never read from the clock.
  * Every method that changes something resolves once the change is as durable as the store makes it, and
@@ -123,7 +132,7 @@ export interface SessionStore {
   secret (make: () => Buffer): Promise<Buffer>
   /** Adds a session without keys, unless one with this id is alive at `now`: then that one is returned, unchanged. */
   create (id: SessionId, session: Session, now: number): Promise<Session>
-  /** The session if it is alive at `now`. Changes nothing, and does not count as use. */
+  /** The session if it is alive at `now`. Does not count as use; what is seen to be over is over, even if time goes back. */
   find (id: SessionId, now: number): Promise<Found | undefined>
   /**
    * Expire if due, read, decide, write, renew the idle deadline: all in one step. Undefined when there is no such session.
@@ -136,8 +145,18 @@ export interface SessionStore {
   clear (now: number): Promise<number>
   /** Sessions alive at `now`, and the keys that can be read from them. */
   totals (now: number): Promise<{ readonly sessions: number, readonly keys: number }>
-  /** Frees what is due at `now`, at most `limit` sessions; the number dealt with, so 0 means that nothing is due. */
+  /**
+   * Frees what is due at `now`, at most `limit` sessions, in one step that keeps nobody waiting; how much was dealt with, so 0
+   * means that nothing is left to free.
+   */
   sweep (now: number, limit: number): Promise<number>
+  /**
+   * Every session alive at `now` with its keys, in no particular order. A durable store gives them as they all were at one
+   * moment, whatever is written meanwhile.
+   */
+  copies (now: number): AsyncIterable<SessionCopy>
+  /** Adds a session with its keys in one step, unless one with this id is alive at `now`: then false, and nothing is changed. */
+  restore (copy: SessionCopy, now: number): Promise<boolean>
   /** Waits for what is under way and releases everything. No method may be called afterwards. */
   close (): Promise<void>
 }

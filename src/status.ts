@@ -24,11 +24,12 @@ export const STATUSES = {
   SessionNotExist: { st: 100, http: 404, meaning: 'The session never existed, has ended or has expired.' },
   SessionTokenInvalid: { st: 101, http: 400, meaning: 'The token is missing, not a string, or empty.' },
   SessionOpenFail: { st: 102, http: 404, meaning: 'There is no shared session of that name.' },
-  LimitExceeded: { st: 200, http: 507, meaning: 'A configured limit on sessions, or on keys in a session, is reached.' },
-  StoreUnavailable: { st: 201, http: 503, meaning: 'The store did not answer in time.' },
+  LimitExceeded: { st: 200, http: 507, meaning: 'A configured limit, or the disk of the store, is full.' },
+  StoreUnavailable: { st: 201, http: 503, meaning: 'The store did not answer in time, or cannot write.' },
   PreconditionFailed: { st: 202, http: 412, meaning: 'If-Match or If-None-Match did not hold.' },
   Unauthorized: { st: 203, http: 401, meaning: 'An API key is required.' },
   Forbidden: { st: 204, http: 403, meaning: 'The API key may not do this.' },
+  DataDamaged: { st: 205, http: 500, meaning: 'What is stored there is damaged.' },
   Unknown: { st: 1000, http: 500, meaning: 'A fault of the server.' },
 } as const satisfies Record<string, { st: number, http: number, meaning: string }>
 
@@ -44,9 +45,10 @@ export class StatusError extends Error {
   /**
    * @param param what is to blame, as `m` in an envelope and `param` in problem details; '' for nothing in particular
    * @param detail what a person needs to mend it; never a token or a value
+   * @param options `cause`: what happened, which no client is told
    */
-  constructor (readonly status: StatusName, readonly param = '', readonly detail: string = STATUSES[status].meaning) {
-    super(detail)
+  constructor (readonly status: StatusName, readonly param = '', readonly detail: string = STATUSES[status].meaning, options?: ErrorOptions) {
+    super(detail, options)
     this.name = 'StatusError'
   }
 }

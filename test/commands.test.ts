@@ -199,7 +199,7 @@ t.test('a batch whose client has left is not carried out to its end', async t =>
 })
 
 /** Statuses that need a limit, an API key, a store that fails, a precondition or a fault: other tests produce them, or later issues. */
-const ELSEWHERE: readonly StatusName[] = ['LimitExceeded', 'StoreUnavailable', 'PreconditionFailed', 'Unauthorized', 'Forbidden', 'Unknown']
+const ELSEWHERE: readonly StatusName[] = ['LimitExceeded', 'StoreUnavailable', 'PreconditionFailed', 'Unauthorized', 'Forbidden', 'DataDamaged', 'Unknown']
 
 t.test('every command and every status was seen', async t => {
   t.strictSame(COMMAND_NAMES.filter(name => !seenCommands.has(name)), [])

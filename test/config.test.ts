@@ -1,9 +1,10 @@
 import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { readConfig, SETTINGS, type Config } from '../src/config.js'
+import { DATA_COMMANDS, type DataCommand } from '../src/data/table.js'
 import { readVersion, VERSION } from '../src/version.js'
 
-const DEFAULTS: Config = { store: 'lmdb:./data', host: '127.0.0.1', port: 1987, bodyLimit: 1048576, logLevel: 'warn' }
+const DEFAULTS: Config = { store: 'lmdb:./data', host: '127.0.0.1', port: 1987, workers: '1', bodyLimit: 1048576, logLevel: 'warn' }
 
 /** The faults that a command line and an environment have. */
 function faults (argv: string[], env: NodeJS.ProcessEnv = {}): readonly string[] {
@@ -16,7 +17,7 @@ t.test('nothing given: the defaults', async t => {
 })
 
 t.test('every setting can be an option or a variable, and the option wins', async t => {
-  const values = { store: 'memory:', host: '::1', port: '0', bodyLimit: '4096', logLevel: 'silent' }
+  const values = { store: 'memory:', host: '::1', port: '0', workers: 'auto', bodyLimit: '4096', logLevel: 'silent' }
   const config = { ...values, port: 0, bodyLimit: 4096 }
   const options = SETTINGS.flatMap(({ name, option }) => [option, values[name]])
   const inlineOptions = SETTINGS.map(({ name, option }) => `${option}=${values[name]}`)
@@ -34,6 +35,7 @@ t.test('the names are derived from the schema', async t => {
     ['store', '--store', 'HOLDFAST_STORE'],
     ['host', '--host', 'HOLDFAST_HOST'],
     ['port', '--port', 'HOLDFAST_PORT'],
+    ['workers', '--workers', 'HOLDFAST_WORKERS'],
     ['bodyLimit', '--body-limit', 'HOLDFAST_BODY_LIMIT'],
     ['logLevel', '--log-level', 'HOLDFAST_LOG_LEVEL']
   ])
@@ -71,6 +73,13 @@ t.test('one answer lists every fault and where it came from', async t => {
   ])
 })
 
+t.test('workers: a number, or as many as there are cores', async t => {
+  for (const workers of ['auto', '1', '99']) t.strictSame(faults(['--workers', workers]), [], workers)
+  for (const workers of ['', '0', '01', '100', '-1', '1.5', 'all']) {
+    t.strictSame(faults([`--workers=${workers}`]), [`--workers: "${workers}" is not \`auto\` or a whole number from 1 to 99`], workers)
+  }
+})
+
 t.test('an option does not take the next option for its value', async t => {
   t.strictSame(faults(['--port', '--host=::']), ['--port: the value is missing; it must be a whole number from 0 to 65535'])
 })
@@ -95,6 +104,83 @@ t.test('--help and --version win over faults', async t => {
     }
   }
   for (const argv of [['--version'], ['-v'], ['-v', 'x']]) t.strictSame(readConfig(argv, {}), { kind: 'version' })
+})
+
+t.test('a command that looks after the data, its store and its argument', async t => {
+  const rows: Array<readonly [string[], DataCommand]> = [
+    [['backup', 'to'], { name: 'backup', store: 'lmdb:./data', directory: 'to' }],
+    [['export'], { name: 'export', store: 'lmdb:./data', file: '-' }],
+    [['export', '-'], { name: 'export', store: 'lmdb:./data', file: '-' }],
+    [['export', 'to', '--store', 'lmdb:x'], { name: 'export', store: 'lmdb:x', file: 'to' }],
+    [['export', '--store=lmdb:x', '--', '--to'], { name: 'export', store: 'lmdb:x', file: '--to' }],
+    [['import', 'from'], { name: 'import', store: 'lmdb:./data', file: 'from' }],
+    [['import', '-'], { name: 'import', store: 'lmdb:./data', file: '-' }],
+    [['inspect'], { name: 'inspect', store: 'lmdb:./data', verify: false }],
+    [['inspect', '--verify'], { name: 'inspect', store: 'lmdb:./data', verify: true }]
+  ]
+  for (const [argv, command] of rows) t.strictSame(readConfig(argv, {}), { kind: 'command', command }, argv.join(' '))
+  const env = { HOLDFAST_STORE: 'lmdb:y', HOLDFAST_PORT: 'nonsense', HOLDFAST_WORKERS: '' }
+  t.strictSame(readConfig(['export'], env), { kind: 'command', command: { name: 'export', store: 'lmdb:y', file: '-' } })
+  t.strictSame(readConfig(['export', '--store', 'lmdb:x'], { ...env, HOLDFAST_STORE: 'memory:' }),
+    { kind: 'command', command: { name: 'export', store: 'lmdb:x', file: '-' } })
+})
+
+t.test('a wrong command line: every fault at once', async t => {
+  t.strictSame(faults(['export', '--port', '80', 'a', 'b', '-x', '--sotre', 'lmdb:x', '--help=1'], { HOLDFAST_PROT: '1', HOLDFAST_STORE: 'redis:' }), [
+    '--port: holdfast export has no such option',
+    '"b": holdfast export takes one argument only',
+    '-x: holdfast export has no such option',
+    '--sotre: holdfast export has no such option; did you mean --store?',
+    '"lmdb:x": holdfast export takes one argument only',
+    '--help: takes no value',
+    'HOLDFAST_PROT: there is no such variable; did you mean HOLDFAST_PORT?',
+    'HOLDFAST_STORE: The store must be memory: or lmdb:<directory>, such as lmdb:./data'
+  ])
+  t.strictSame(faults(['import']), ['<file>: is missing: what holdfast export wrote; - for standard input'])
+  t.strictSame(faults(['backup', '', '--store']), [
+    '--store: the value is missing; it must be `lmdb:<directory>`',
+    '<directory>: is missing: where the copy goes; a new directory, or an empty one'
+  ])
+  t.strictSame(faults(['inspect', 'x', '--verfy']), [
+    '"x": holdfast inspect takes options only',
+    '--verfy: holdfast inspect has no such option; did you mean --verify?'
+  ])
+  t.strictSame(faults(['inspect', '--verify=yes']), ['--verify: takes no value'])
+  t.strictSame(faults(['export', '--verify']), ['--verify: holdfast export has no such option'])
+  for (const name of ['backup', 'export', 'import', 'inspect']) {
+    const argv = name === 'inspect' ? [name] : [name, 'x']
+    t.strictSame(faults([...argv, '--store', 'memory:']), ['--store: a store in memory has nothing outside of its process'], name)
+    t.strictSame(faults(argv, { HOLDFAST_STORE: 'memory:' }), ['HOLDFAST_STORE: a store in memory has nothing outside of its process'], name)
+    t.strictSame(faults(['--port', '1', name]), [`"${name}": a command comes before its options`])
+  }
+  t.match(readConfig(['import'], {}), { text: 'holdfast import: the configuration is wrong\n  <file>: is missing: what holdfast export wrote; - for standard input\n' })
+})
+
+t.test('a command that does not exist, and the one that is meant', async t => {
+  t.strictSame(readConfig(['exprot', '--prot', 'x'], { HOLDFAST_PROT: '1' }), {
+    kind: 'faults',
+    faults: ['exprot: there is no such command; did you mean export?'],
+    text: 'holdfast: the configuration is wrong\n  exprot: there is no such command; did you mean export?\nholdfast --help lists what there is.\n'
+  })
+  for (const name of ['restore', 'constructor', '__proto__', 'Export!!!', '']) t.strictSame(faults([name]), [`${name}: there is no such command`])
+})
+
+t.test('help of the commands', async t => {
+  const main = readConfig(['--help'], {})
+  for (const [name, { summary }] of Object.entries(DATA_COMMANDS)) {
+    t.match(main, { text: `  ${name} ` })
+    t.match(main, { text: summary })
+    for (const argv of [['--help'], ['-h'], ['--port', 'x', '-h'], ['a', 'b', '-v', '--help']]) t.match(readConfig([name, ...argv], { HOLDFAST_X: '' }), { kind: 'help', text: `Usage: holdfast ${name} ` })
+    t.match(readConfig([name, '-h'], {}), { text: /--store <url> +HOLDFAST_STORE +the store, lmdb:<directory> \(default: lmdb:\.\/data\)/ })
+    t.notMatch(readConfig([name, '-h'], {}), { text: '--port' })
+    t.strictSame(readConfig([name, '-v', 'x', 'y'], {}), { kind: 'version' })
+  }
+  t.match(main, { text: 'export [<file>]' })
+  t.match(main, { text: 'import <file>' })
+  t.match(readConfig(['export', '-h'], {}), { text: /<file> +a new file; - for standard output \(default: -\)/ })
+  t.match(readConfig(['export', '-h'], {}), { text: /secret/ })
+  t.match(readConfig(['inspect', '-h'], {}), { text: /--verify +check/ })
+  for (const help of ['--help', '-h']) t.strictSame(readConfig(['exprot', help], {}), main)
 })
 
 t.test('the version is the one in package.json', async t => {

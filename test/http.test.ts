@@ -122,6 +122,7 @@ function mounted (): Map<string, Set<string>> {
     ['/command', new Set(['POST'])],
     ['/commands', new Set(['POST'])],
     ['/openapi.json', new Set(['GET', 'HEAD'])],
+    ['/ready', new Set(['GET', 'HEAD'])],
     [KEY_URL, new Set(['GET', 'HEAD', 'PUT', 'PATCH', 'DELETE'])]
   ])
   for (const { method, url } of ROUTES) {
@@ -800,7 +801,7 @@ t.test('REST: URLs, queries and what does not belong there', async t => {
 t.test('HEAD works wherever GET does, and nobody keeps session data', async t => {
   const { send, command, tkn } = await start(t)
   await command('KV_SET', ',"keys":{"a":1}')
-  const urls = [...ROUTES.filter(({ method }) => method === 'GET').map(({ url }) => url), KEY_URL, '/openapi.json']
+  const urls = [...ROUTES.filter(({ method }) => method === 'GET').map(({ url }) => url), KEY_URL, '/openapi.json', '/ready']
   for (const url of urls.map(url => url.replace(':tkn', tkn).replace(/:key$/, 'a').replace(/keys$/, 'keys?key=a'))) {
     const [get, head] = await Promise.all([send('GET', url), send('HEAD', url)])
     const { date: _, ...headers } = get.headers

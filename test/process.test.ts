@@ -1,129 +1,117 @@
-// The process as an operator meets it: every test starts the real main.ts, and waits for what it prints.
-import { spawn } from 'node:child_process'
-import { existsSync } from 'node:fs'
-import { request, type ClientRequest } from 'node:http'
-import { createServer, type AddressInfo } from 'node:net'
+// The process as an operator meets it: every test starts the real program, and waits for what it prints.
+import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
+import { existsSync } from 'node:fs'
+import { connect, createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import { mock } from 'node:test'
-import { setImmediate } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
-import t, { type Test } from 'tap'
+import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
+import t from 'tap'
 import { sweepRegularly } from '../src/cli.js'
 import { VERSION } from '../src/version.js'
-
-const MAIN = fileURLToPath(new URL('../src/main.ts', import.meta.url))
-const ENV = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('HOLDFAST_')))
-
-interface Exit { readonly code: number | null, readonly signal: string | null, readonly stdout: string, readonly stderr: string }
-
-/**
- * Starts main.ts in a directory of its own, as tap starts this file: its loaders are in execArgv, and what counts the
- * lines that were run is in the environment (and writes what it counted at the exit, so a SIGKILL counts nothing).
- */
-function start (t: Test, args: string[], env: NodeJS.ProcessEnv = {}, cwd = t.testdir(), preload: string[] = []) {
-  const argv = [...process.execArgv, ...preload, MAIN, ...args]
-  const child = spawn(process.execPath, argv, { cwd, env: { ...ENV, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
-  t.teardown(() => child.kill('SIGKILL'))
-  const output = { stdout: '', stderr: '' }
-  child.stdout.setEncoding('utf8').on('data', text => { output.stdout += text })
-  child.stderr.setEncoding('utf8').on('data', text => { output.stderr += text })
-  const exited = once(child, 'close').then(([code, signal]): Exit => ({ code, signal, ...output }))
-
-  /** Waits until the process has printed something; throws when it ends without. */
-  async function printed (stream: 'stdout' | 'stderr', pattern: RegExp): Promise<RegExpExecArray> {
-    for (;;) {
-      const match = pattern.exec(output[stream])
-      if (match !== null) return match
-      const exit = await Promise.race([exited, once(child[stream], 'data')])
-      if (!Array.isArray(exit)) throw new Error(`ended before it printed ${pattern}: ${JSON.stringify(exit)}`)
-    }
-  }
-  const ready = async () => (await printed('stdout', / listening on (http:\S+), data .*\n/))[1]!
-  const stop = async (signal: NodeJS.Signals) => {
-    child.kill(signal)
-    return await exited
-  }
-  return { child, cwd, exited, printed, ready, stop }
-}
-
-/** Sends one envelope, and gives the content of the reply. */
-async function command (url: string, name: string, params: object): Promise<Record<string, unknown>> {
-  const response = await fetch(`${url}/command`, {
-    method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ [name]: params })
-  })
-  const reply = await response.json() as Record<string, Record<string, unknown>> // The envelope of PROTOCOL 2.
-  return reply[`${name}_RSP`]!
-}
-
-/** A POST whose headers the server has, and whose body it waits for. */
-async function openRequest (url: string, body: string): Promise<ClientRequest> {
-  const headers = { 'content-type': 'application/json', 'content-length': body.length, expect: '100-continue' }
-  const opened = request(`${url}/command`, { method: 'POST', headers })
-  opened.flushHeaders()
-  await once(opened, 'continue')
-  return opened
-}
+import { commitsIn, watch } from '../src/watchdog.js'
+import { inject, notInjectable } from './faults/processes.js'
+import { command, openRequest, start, startUncounted } from './processes.js'
 
 // This one stands first and is waited for, because it stops a clock that the others may use.
-await t.test('sweeping: a full sweep is followed by the next, no two run at once, and one that fails is only reported', async t => {
-  mock.timers.enable({ apis: ['setInterval'] })
+await t.test('sweeping: steps with short pauses while there is work, a long one else, and one that fails is only reported', async t => {
+  mock.timers.enable({ apis: ['setTimeout'] })
   t.teardown(() => mock.timers.reset())
   const sweeps: Array<{ now: number, limit: number, resolve: (freed: number) => void, reject: (fault: Error) => void }> = []
   const faults: unknown[] = []
   const sweep = async (now: number, limit: number) =>
     await new Promise<number>((resolve, reject) => { sweeps.push({ now, limit, resolve, reject }) })
-  const stop = sweepRegularly({ store: { sweep }, now: () => 7 }, fault => faults.push(fault), 1000)
+  const stop = sweepRegularly({ store: { sweep }, now: () => 7 }, fault => faults.push(fault))
+  /** How many sweeps were begun after so many milliseconds more. */
+  const after = async (delay: number) => {
+    await setImmediate()
+    mock.timers.tick(delay)
+    return sweeps.length
+  }
 
-  mock.timers.tick(999)
-  t.equal(sweeps.length, 0)
-  mock.timers.tick(5001)
-  t.equal(sweeps.length, 1, 'the first one is still under way')
+  t.equal(await after(999), 0)
+  t.equal(await after(1), 1)
+  t.equal(await after(5000), 1, 'the first one is still under way')
   sweeps[0]!.resolve(sweeps[0]!.limit)
-  while (sweeps.length < 2) await setImmediate()
-  sweeps[1]!.resolve(99)
-  await setImmediate()
-  t.equal(sweeps.length, 2, 'nothing is left to sweep')
-
-  mock.timers.tick(1000)
-  sweeps[2]!.reject(new Error('disk full'))
-  await setImmediate()
+  t.equal(await after(9), 1, 'requests have their turn')
+  t.equal(await after(1), 2)
+  sweeps[1]!.resolve(1)
+  t.equal(await after(10), 3, 'a step that was cut short is followed by another, too')
+  sweeps[2]!.resolve(0)
+  t.equal(await after(999), 3, 'nothing is left to sweep')
+  t.equal(await after(1), 4)
+  sweeps[3]!.reject(new Error('disk full'))
+  t.equal(await after(999), 4)
   t.match(faults, [{ message: 'disk full' }])
+  t.equal(await after(1), 5)
 
-  mock.timers.tick(1000)
   let stopped = false
   const stopping = stop().then(() => { stopped = true })
   await setImmediate()
   t.notOk(stopped, 'it waits for the sweep under way')
-  sweeps[3]!.resolve(100)
+  sweeps[4]!.resolve(100)
   await stopping
-  mock.timers.tick(5000)
-  t.strictSame(sweeps.map(({ now, limit }) => [now, limit]), [[7, 100], [7, 100], [7, 100], [7, 100]])
+  t.equal(await after(5000), 5)
+  t.strictSame(new Set(sweeps.map(({ now, limit }) => `${now} ${limit}`)), new Set(['7 100']))
 })
 
-// Most of the time goes into compiling main.ts anew for every process.
+t.test('the watchdog counts looks at one and the same transaction', async t => {
+  const cells = new Int32Array(2)
+  let exits = 0
+  let alarms = 0
+  const { begin, end } = commitsIn(cells, () => exits++)
+  const look = watch(cells, 3, () => alarms++)
+  const looks = (times: number) => {
+    for (let time = 0; time < times; time++) look()
+    return alarms
+  }
+  t.equal(looks(10), 0, 'none is open')
+  begin()
+  t.equal(looks(3), 0)
+  end()
+  begin()
+  t.equal(looks(3), 0, 'that is another one')
+  end()
+  t.equal(looks(1), 0)
+  begin()
+  t.equal(looks(4), 1)
+  t.equal(looks(10), 1, 'once')
+  end()
+  t.equal(exits, 0)
+  begin()
+  cells[1] = 1
+  end()
+  t.equal(exits, 1, 'a process that could not be ended ends by itself afterwards')
+})
+
+const INJECTS = { skip: await notInjectable() ?? false }
+
+// Starting takes most of the time.
 t.jobs = 2
 
 const ANY_PORT = { HOLDFAST_PORT: '0' }
+const NEW_SESSION = '{"SH_NEW":{"name":"x"}}'
 
 t.test('with defaults: one line on stdout, data in ./data, SIGINT ends it with 0, and the data is there again', async t => {
-  const first = start(t, [], ANY_PORT)
+  const first = start(t, [], { env: ANY_PORT })
   const url = await first.ready()
   const { tkn } = await command(url, 'SH_NEW', { name: 'x' })
   t.match(await command(url, 'KV_SET', { tkn, keys: { a: 1 } }), { keys: { a: 20 } })
+  t.match(await (await fetch(`${url}/ready`)).json(), { ready: true })
   const exit = await first.stop('SIGINT')
   t.hasStrict(exit, { code: 0, signal: null, stderr: '' })
   t.equal(exit.stdout, `holdfast ${VERSION} listening on ${url}, data in ${join(first.cwd, 'data')}\n`)
   t.match(url, /^http:\/\/127\.0\.0\.1:\d+$/)
   t.ok(existsSync(join(first.cwd, 'data')))
 
-  const second = start(t, [], ANY_PORT, first.cwd)
+  const second = startUncounted(t, [], { env: ANY_PORT, cwd: first.cwd })
   t.match(await command(await second.ready(), 'KV_GET', { tkn, keys: ['a'] }), { keys: { a: 1 } })
   t.hasStrict(await second.stop('SIGTERM'), { code: 0, signal: null, stderr: '' })
 })
 
 t.test('SIGKILL in the middle of writes loses nothing that was acknowledged', async t => {
-  const first = start(t, ['--port', '0'])
+  const first = startUncounted(t, ['--port', '0'])
   const url = await first.ready()
   const { tkn } = await command(url, 'SH_NEW', { name: 'x' })
   const acknowledged = new Map<string, number>()
@@ -138,19 +126,29 @@ t.test('SIGKILL in the middle of writes loses nothing that was acknowledged', as
   t.ok(writers.every(({ status }) => status === 'rejected'), 'every writer was cut off')
   t.match(await first.exited, { code: null, signal: 'SIGKILL' })
 
-  const second = start(t, ['--port', '0'], {}, first.cwd)
+  const second = startUncounted(t, ['--port', '0'], { cwd: first.cwd })
   const { keys } = await command(await second.ready(), 'KV_GET', { tkn, keys: [...acknowledged.keys()] })
   t.strictSame(keys, Object.fromEntries(acknowledged))
   t.match(await second.stop('SIGTERM'), { code: 0 })
 })
 
-t.test('a signal lets the request under way finish', async t => {
-  const server = start(t, ['--port', '0', '--store', 'memory:', '--log-level', 'info'])
-  const body = '{"SH_NEW":{"name":"x"}}'
-  const opened = await openRequest(await server.ready(), body)
+t.test('a signal lets the requests under way finish, and then it is not ready any more', async t => {
+  const server = startUncounted(t, ['--port', '0', '--store', 'memory:', '--log-level', 'info'])
+  const url = await server.ready()
+  const opened = await openRequest(url, NEW_SESSION)
+  // A request that has begun to arrive: its connection is not idle.
+  const probe = connect(Number(new URL(url).port), '127.0.0.1')
+  probe.write('GET /ready HTTP/1.1\r\nHost: x\r\n')
+  await once(probe, 'connect')
+  await fetch(`${url}/ready`)
   server.child.kill('SIGTERM')
   await server.printed('stderr', /stopping because of SIGTERM/)
-  opened.end(body)
+  probe.write('\r\n')
+  const unready = await text(probe)
+  t.match(unready, /^HTTP\/1\.1 503 /)
+  t.match(unready, /^retry-after: 1\r$/m)
+  t.match(unready, '"detail":"The server is stopping."')
+  opened.end(NEW_SESSION)
   const [response] = await once(opened, 'response')
   t.equal(response.statusCode, 200)
   response.resume()
@@ -158,7 +156,7 @@ t.test('a signal lets the request under way finish', async t => {
 })
 
 t.test('a second signal ends it at once', async t => {
-  const server = start(t, ['--port', '0', '--store', 'memory:', '--log-level', 'info'])
+  const server = startUncounted(t, ['--port', '0', '--store', 'memory:', '--log-level', 'info'])
   const opened = await openRequest(await server.ready(), '{}')
   server.child.kill('SIGTERM')
   await server.printed('stderr', /stopping because of SIGTERM/)
@@ -168,7 +166,7 @@ t.test('a second signal ends it at once', async t => {
 })
 
 t.test('in memory, on IPv6', async t => {
-  const server = start(t, ['--port=0', '--store=memory:', '--host=::1'])
+  const server = startUncounted(t, ['--port=0', '--store=memory:', '--host=::1'])
   const url = await server.ready()
   t.match(await command(url, 'SH_NEW', { name: 'x' }), { st: 1, name: 'x' })
   const exit = await server.stop('SIGTERM')
@@ -187,14 +185,14 @@ t.test('what cannot be started says why in one line, and exits with 1', async t 
   const message = `holdfast: cannot listen on 127.0.0.1:${port}: address already in use\n`
   t.strictSame(inUse, { code: 1, signal: null, stdout: '', stderr: message })
 
-  const directory = t.testdir({ file: 'not a directory' })
-  const noStore = await start(t, ['--store', `lmdb:${directory}/file/data`], ANY_PORT, directory).exited
+  const cwd = t.testdir({ file: 'not a directory' })
+  const noStore = await startUncounted(t, ['--store', `lmdb:${cwd}/file/data`], { env: ANY_PORT, cwd }).exited
   t.hasStrict(noStore, { code: 1, signal: null, stdout: '' })
   t.match(noStore.stderr, /^holdfast: cannot open the data in \S+\/file\/data: .*\n$/)
 })
 
 t.test('a wrong configuration lists every fault, and exits with 2', async t => {
-  const exit = await start(t, ['--port', 'x', '--prot', '1'], { HOLDFAST_LOG_LEVEL: 'loud' }).exited
+  const exit = await start(t, ['--port', 'x', '--prot', '1'], { env: { HOLDFAST_LOG_LEVEL: 'loud' } }).exited
   t.hasStrict(exit, { code: 2, signal: null, stdout: '' })
   for (const part of ['--port: "x"', '--prot:', '"1"', 'HOLDFAST_LOG_LEVEL: "loud"']) t.match(exit.stderr, part)
   t.notOk(existsSync(join(t.testdirName, 'data')))
@@ -209,12 +207,104 @@ t.test('--help and --version', async t => {
 
 t.test('an error that nobody caught is logged, and ends it with 1', async t => {
   for (const fault of ['throw new Error("oops")', 'Promise.reject()']) {
-    // The faulty part is loaded beside Holdfast, because Holdfast has none that a test could rely on.
-    const preload = ['--import', `data:text/javascript,process.once("SIGCONT", () => { ${fault} })`]
-    const server = start(t, ['--port', '0', '--store', 'memory:'], {}, t.testdir(), preload)
+    const server = start(t, ['--port', '0', '--store', 'memory:'], { preload: `process.once("SIGCONT", () => { ${fault} })` })
     await server.ready()
     const { code, signal, stderr } = await server.stop('SIGCONT')
     t.match({ code, signal }, { code: 1, signal: null }, fault)
     t.match(JSON.parse(stderr), { level: 60, msg: /nobody caught/ }, fault)
   }
+})
+
+t.test('a signal that stands for a fault of the process is not taken for a wish to stop', async t => {
+  const server = startUncounted(t, ['--port', '0', '--store', 'memory:'])
+  await server.ready()
+  t.match(await server.stop('SIGBUS'), { code: null, signal: 'SIGBUS' })
+})
+
+t.test('a store that cannot go on: it says why, and ends with 1', INJECTS, async t => {
+  const server = start(t, ['--port', '0'])
+  const url = await server.ready()
+  const data = join(server.cwd, 'data', 'data.mdb')
+  const post = async () => await fetch(`${url}/command`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: NEW_SESSION })
+  t.equal((await post()).status, 200)
+  // The last of the writes of a transaction is that of the meta page: the first that fails is each time one later.
+  for (let write = 1; server.child.exitCode === null; write++) {
+    const end = await inject(server.child.pid!, data, `pwrite64:retval=0:when=${write}`)
+    t.match(await post().then(async response => await response.json()), { SH_NEW_RSP: { st: 201 } })
+    // It has a second for its last words.
+    const ready = await fetch(`${url}/ready`).catch(() => undefined)
+    if (ready?.status !== 200) await server.exited
+    await end()
+  }
+  t.match(await server.exited, { code: 1, signal: null })
+  t.match(server.log().find(({ level }) => level === 60), { msg: 'ending because the store cannot go on', err: { message: /meta page/ } })
+})
+
+/** Why system calls cannot be delayed here; undefined when they can. */
+function notDelayable (): string | undefined {
+  const { error, status, stderr } = spawnSync('strace', ['-f', '--seccomp-bpf', '-e', 'inject=fdatasync:delay_enter=1', '-o', '/dev/null', 'true'], { encoding: 'utf8' })
+  if (error !== undefined) return `strace is needed: ${error.message}`
+  return status === 0 ? undefined : `strace cannot delay here: ${stderr}`
+}
+
+/** Calls of fdatasync() before the one that takes long: more than a start makes. */
+const SYNCS = 30
+
+t.test('a disk that hangs: it says why, ends, and the next has all that was acknowledged', { skip: notDelayable() ?? false }, async t => {
+  const through = ['strace', '-f', '--seccomp-bpf', '-o', '/dev/null', '-e', 'trace=fdatasync', '-e', `inject=fdatasync:delay_enter=7s:when=${SYNCS}`]
+  const first = startUncounted(t, ['--port', '0'], { through })
+  const url = await first.ready()
+  const { tkn } = await command(url, 'SH_NEW', { name: 'x' })
+  const acknowledged: Record<string, number> = {}
+  const write = async () => {
+    for (let n = 0; n <= SYNCS; n++) {
+      await command(url, 'KV_SET', { tkn, keys: { [`k${n}`]: n } })
+      acknowledged[`k${n}`] = n
+    }
+  }
+  await t.rejects(write(), 'it is cut off')
+  t.match(await first.exited, { code: null, signal: 'SIGKILL' })
+  t.match(first.log(), [{ level: 60, msg: /^ending because a transaction did not end in 5 s/ }])
+  const second = startUncounted(t, ['--port', '0'], { cwd: first.cwd })
+  t.match(await command(await second.ready(), 'KV_GET', { tkn, keys: Object.keys(acknowledged) }), { keys: acknowledged })
+  t.match(await second.stop('SIGTERM'), { code: 0, stderr: '' })
+})
+
+t.test('a process that is stopped in the middle of a transaction goes on with it', INJECTS, async t => {
+  const server = startUncounted(t, ['--port', '0'])
+  const url = await server.ready()
+  const { pid } = server.child
+  const end = await inject(pid!, join(server.cwd, 'data', 'data.mdb'), 'fdatasync:delay_enter=3s:when=1')
+  const reply = command(url, 'SH_NEW', { name: 'x' })
+  await sleep(500)
+  process.kill(pid!, 'SIGSTOP')
+  await sleep(7000)
+  process.kill(pid!, 'SIGCONT')
+  t.match(await reply, { st: 1 })
+  await end()
+  t.match(await server.stop('SIGTERM'), { code: 0, stderr: '' })
+})
+
+t.test('processes cannot share what one has in memory: exit code 2', async t => {
+  const { code, stdout, stderr } = await start(t, ['--workers', '2', '--store', 'memory:'], { env: ANY_PORT }).exited
+  t.strictSame({ code, stdout }, { code: 2, stdout: '' })
+  t.match(stderr, /--workers: 2 processes cannot share/)
+})
+
+t.test('the commands that look after the data', async t => {
+  const first = startUncounted(t, ['--port', '0'])
+  await command(await first.ready(), 'SH_NEW', { name: 'x' })
+  const { cwd } = first
+  const live = await start(t, ['inspect', '--verify'], { cwd }).exited
+  t.hasStrict(live, { code: 0, signal: null, stderr: '' })
+  t.match(live.stdout, /sessions +1\n.*none is damaged\n$/s)
+  t.match(await first.stop('SIGTERM'), { code: 0 })
+  t.match(await startUncounted(t, ['inspect'], { cwd: t.testdir() }).exited, { code: 2, stdout: '', stderr: /^holdfast inspect: there is no directory .*\n$/ })
+})
+
+t.test('a secret that is damaged: the start says so, and ends with 1', async t => {
+  const cwd = t.testdir({ data: { secret: 'x' } })
+  const { code, stdout, stderr } = await start(t, [], { cwd, env: ANY_PORT }).exited
+  t.strictSame({ code, stdout }, { code: 1, stdout: '' })
+  t.match(stderr, /^holdfast: cannot use the data in .*: the file secret is damaged: .*\n$/)
 })

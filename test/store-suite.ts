@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import type { Test } from 'tap'
 import { compareCodePoints } from '../src/codepoint.js'
 import type { JsonText } from '../src/json/text.js'
-import { deadline, expire, type Access, type Listing, type Outcome, type Reads, type Session, type SessionId, type SessionStore, type View } from '../src/session.js'
+import { deadline, expire, type Access, type Listing, type Outcome, type Reads, type Session, type SessionCopy, type SessionId, type SessionStore, type View } from '../src/session.js'
 
 /** A store of its own for one test. */
 export interface Opened {
@@ -408,17 +408,17 @@ function expiry (test: RegisterTest): void {
     t.equal(await usedAt(START + 9_000), START + 9_000, 'a clock that went back')
     t.equal(await store.sweep(START + 18_999, 10), 0)
     t.strictSame(await store.find(ID, START + 18_999), { session: { ...session, usedAt: START + 9_000 }, size: 1 })
-    t.equal(await store.find(ID, START + 19_000), undefined)
     t.equal(await store.sweep(START + 19_000, 10), 1)
+    t.equal(await store.find(ID, START + 19_000), undefined)
   })
 
   test('idle does not extend the duration', async (t, store) => {
     await store.create(ID, sessionOf({ idle: 10, duration: 15 }), START)
     await set(store, ID, START + 9_000, { a: json(1) })
     t.ok(await store.find(ID, START + 14_999))
-    t.equal(await store.find(ID, START + 15_000), undefined)
     t.equal(await store.sweep(START + 14_999, 10), 0)
     t.equal(await store.sweep(START + 15_000, 10), 1)
+    t.equal(await store.find(ID, START + 15_000), undefined)
   })
 
   test('without idle a touch changes nothing about the session', async (t, store) => {
@@ -431,7 +431,7 @@ function expiry (test: RegisterTest): void {
     await store.create(ID, sessionOf({ duration: 100 }), START)
     const become = (parts: Partial<Session>): Promise<unknown> => store.access(ID, START, writing({ session: sessionOf(parts) }, false))
     await become({ duration: 10 })
-    t.equal(await store.find(ID, START + 10_000), undefined)
+    t.strictSame(await store.totals(START + 10_000), { sessions: 0, keys: 0 })
     await become({ duration: 20 })
     t.equal(await store.sweep(START + 19_999, 10), 0)
     t.ok(await store.find(ID, START + 19_999))
@@ -464,6 +464,80 @@ function expiry (test: RegisterTest): void {
 }
 
 function sessions (test: RegisterTest): void {
+  test('what was seen to be over stays over when the clock goes back', async (t, store) => {
+    const parts = { duration: 10 }
+    const sights: Array<(id: SessionId) => Promise<unknown>> = [
+      id => store.find(id, START + 10_000),
+      id => store.access(id, START + 10_000, reading({}, () => 0)),
+      id => store.access(id, START + 10_000, writing({}))
+    ]
+    for (const [i, see] of sights.entries()) {
+      const [ends, stays] = [idOf(2 * i), idOf(2 * i + 1)]
+      await store.create(ends, sessionOf(parts), START)
+      await store.create(stays, sessionOf({ ...parts, deleteSession: false }), START)
+      for (const id of [ends, stays]) {
+        await set(store, id, START, { a: json(1) })
+        await see(id)
+      }
+      t.equal(await store.find(ends, START), undefined)
+      t.equal(await dump(store, ends, START), undefined)
+      t.strictSame(await dump(store, stays, START), [])
+      t.equal((await store.find(stays, START))?.session.startedAt, START + 10_000)
+    }
+  })
+
+  test('a session of many keys is gone at once when it is emptied, ended or due, and leaves nothing behind', async (t, store) => {
+    const many = new Map(Array.from({ length: 2_345 }, (_, i) => [`k${i}`, json(i)]))
+    const fill = async (id: SessionId, parts: Partial<Session>) => {
+      await store.create(id, sessionOf(parts), START)
+      await set(store, id, START, many)
+    }
+    await fill(ID, {})
+    await fill(idOf(2), {})
+    await fill(idOf(3), { duration: 10 })
+    await fill(idOf(4), { duration: 10, deleteSession: false })
+    await fill(idOf(5), { duration: 10 })
+    t.strictSame(await store.access(ID, START, writing({ clear: true, writes: { b: json(1) } })), { reply: 2_345 })
+    t.ok(await store.remove(idOf(2), START))
+    await store.create(idOf(5), sessionOf({ name: 'next', startedAt: START + 10_000 }), START + 10_000)
+    for (let swept = false; ; swept = true) {
+      t.strictSame(await store.totals(START + 10_000), { sessions: 3, keys: 1 })
+      t.strictSame(await dump(store, ID, START + 10_000), [['b', '1']])
+      if (swept) t.strictSame(await dump(store, idOf(4), START + 10_000), [])
+      if (await store.sweep(START + 10_000, 1) === 0) break
+    }
+    t.strictSame(await dump(store, idOf(5), START + 10_000), [])
+    await set(store, idOf(4), START + 10_000, { c: json(1) })
+    t.strictSame(await store.totals(START + 10_000), { sessions: 3, keys: 2 })
+  })
+
+  test('copies give every living session with its keys, and restore adds them elsewhere', async (t, store) => {
+    for (let i = 0; i < 1_200; i++) await store.create(idOf(i), sessionOf({ name: `n${i}`, idle: i }), START)
+    await set(store, idOf(7), START, new Map(ODD_KEYS.map(key => [key, json(key)])))
+    await store.create(idOf(2_000), sessionOf({ duration: 1 }), START)
+    await store.create(idOf(2_001), sessionOf({ duration: 1, deleteSession: false }), START)
+    await set(store, idOf(2_001), START, { a: json(1) })
+    const copies = new Map<SessionId, SessionCopy>()
+    for await (const copy of store.copies(START + 1_000)) copies.set(copy.id, copy)
+    // Session 1 had one second of idle time.
+    t.equal(copies.size, 1_200)
+    t.equal(copies.get(idOf(1)), undefined)
+    t.strictSame([...copies.get(idOf(7))?.keys ?? []], ODD_KEYS.map(key => [key, json(key)]))
+    t.strictSame(copies.get(idOf(2_001)), { id: idOf(2_001), session: sessionOf({ duration: 1, deleteSession: false, startedAt: START + 1_000, usedAt: START + 1_000 }), keys: new Map() })
+    const left = store.copies(START)[Symbol.asyncIterator]()
+    t.ok((await left.next()).value)
+    await left.return?.()
+
+    const copy: SessionCopy = { id: idOf(3_000), session: sessionOf({ name: 'copy', duration: 5 }), keys: new Map(ODD_KEYS.map(key => [key, json(key)])) }
+    t.equal(await store.restore(copy, START), true)
+    t.equal(await store.restore({ ...copy, keys: new Map() }, START), false, 'it is alive')
+    t.strictSame(await store.find(copy.id, START), { session: copy.session, size: ODD_KEYS.length })
+    t.strictSame(await dump(store, copy.id, START), [...copy.keys])
+    t.equal(await store.restore({ ...copy, keys: new Map([['a', json(1)]]) }, START + 5_000), true, 'it has ended')
+    t.strictSame(await dump(store, copy.id, START), [['a', '1']])
+    t.equal((await store.totals(START)).sessions, 1_203)
+  })
+
   test('create: a living session stays as it is, one that has ended is replaced', async (t, store) => {
     const first = sessionOf({ name: 'first', duration: 10, shared: true })
     const second = sessionOf({ name: 'sécond 🥔', idle: 3 })

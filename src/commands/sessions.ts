@@ -34,6 +34,7 @@ async function find (gateway: Gateway, tkn: string) {
 
 export const SH_NEW = command({
   tag: 'sessions',
+  store: 'writes',
   summary: 'Start a session',
   description: 'Starts a session and gives its token. With `shared` the token is derived from the name, so that SH_OPEN finds it; a shared session of that name that is alive is returned as it is.',
   params: {
@@ -57,6 +58,7 @@ export const SH_NEW = command({
 
 export const SH_OPEN = command({
   tag: 'sessions',
+  store: 'reads',
   summary: 'Open a shared session by name',
   description: 'Gives the token of the shared session of this name, if it is alive.',
   params: { name: nameParam },
@@ -73,6 +75,7 @@ export const SH_OPEN = command({
 
 export const SH_INFO = command({
   tag: 'sessions',
+  store: 'reads',
   summary: 'Describe a session',
   description: 'Name, kind, number of keys and expiry of a session. Does not count as use: the idle time runs on.',
   params: { tkn: tknParam },
@@ -90,6 +93,7 @@ export const SH_INFO = command({
 
 export const SH_INFO_ALL = command({
   tag: 'sessions',
+  store: 'reads',
   summary: 'Count all sessions',
   description: 'Counts the sessions that are alive, and their keys. For operators.',
   params: {},
@@ -103,6 +107,7 @@ export const SH_INFO_ALL = command({
 
 export const SH_EXISTS = command({
   tag: 'sessions',
+  store: 'reads',
   summary: 'Ask which sessions exist',
   description: 'Of the tokens given, those whose session is alive, in the order asked.',
   params: { tkns: required(Type.Array(Type.String(), { description: 'Tokens to ask about.' })) },
@@ -121,6 +126,7 @@ export const SH_EXISTS = command({
 
 export const SH_TOUCH = command({
   tag: 'sessions',
+  store: 'writes',
   summary: 'Start a session\'s time again',
   description: 'Starts the time of a session again, with a new duration if one is given.',
   params: { duration: optional(seconds('The new duration in seconds; 0 for never.')), tkn: tknParam },
@@ -148,6 +154,7 @@ export const SH_TOUCH = command({
 
 export const SH_END = command({
   tag: 'sessions',
+  store: 'writes',
   summary: 'End a session',
   description: 'Ends a session at once, whatever its expiry says. Its keys are gone.',
   params: { tkn: tknParam },
@@ -162,6 +169,7 @@ export const SH_END = command({
 
 export const SH_END_ALL = command({
   tag: 'sessions',
+  store: 'writes',
   summary: 'End all sessions',
   description: 'Ends every session. For operators.',
   params: {},

@@ -46,6 +46,10 @@ const COLON = 0x3a
 class Scanner extends Lexer {
   depth = 0
 
+  constructor (bytes: Buffer, ascii: boolean, readonly maxDepth: number) {
+    super(bytes, ascii)
+  }
+
   /** Passes a value, and answers its node; `from` is where its member began. */
   value (opens: Opens, from = -1): Node {
     const start = this.at
@@ -75,7 +79,7 @@ class Scanner extends Lexer {
   }
 
   enter (): number {
-    if (++this.depth > MAX_DEPTH) this.fail(`at most ${MAX_DEPTH} levels of nesting`)
+    if (++this.depth > this.maxDepth) this.fail(`at most ${this.maxDepth} levels of nesting`)
     this.at++
     return this.skipSpace()
   }
@@ -138,12 +142,12 @@ class Scanner extends Lexer {
 
 /**
  * Checks that `bytes` are one JSON text (RFC 8259: well-formed UTF-8, with or without a byte order mark, nested at most
- * MAX_DEPTH levels) and finds the parts that `opens` asks for, in the same pass.
+ * `maxDepth` levels) and finds the parts that `opens` asks for, in the same pass.
  * @throws {JsonError} with the first byte that is wrong and what was expected there
  */
-export function scan (bytes: Buffer, opens: Opens): Document {
-  if (!isUtf8(bytes)) failIllFormed(bytes)
-  const scanner = new Scanner(bytes, isAscii(bytes))
+export function scan (bytes: Buffer, opens: Opens, maxDepth = MAX_DEPTH): Document {
+  if (!isUtf8(bytes)) failIllFormed(bytes, maxDepth)
+  const scanner = new Scanner(bytes, isAscii(bytes), maxDepth)
   const root = scanner.document(opens)
   return {
     root,
@@ -159,10 +163,10 @@ export function scanText (text: JsonText, opens: Opens): Document {
 }
 
 /** Of a fault in the syntax and one in the encoding, the first is reported. */
-function failIllFormed (bytes: Buffer): never {
+function failIllFormed (bytes: Buffer, maxDepth: number): never {
   const offset = firstIllFormed(bytes)
   try {
-    new Scanner(bytes.subarray(0, offset), false).document(undefined)
+    new Scanner(bytes.subarray(0, offset), false, maxDepth).document(undefined)
   } catch (error) {
     if (error instanceof JsonError && error.offset < offset) throw error
   }

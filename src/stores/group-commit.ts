@@ -7,8 +7,8 @@ export type Settled<T> = { readonly value: T } | { readonly error: unknown }
 export interface GroupCommit {
   /**
    * Runs `work` inside the next transaction and settles once that transaction is committed: resolves with the value, or
-   * rejects with the work's own error. Rejects with an Error that has a `cause` when the transaction as a whole failed,
-   * which is also what happens when `work` throws instead of returning its error.
+   * rejects with the work's own error. Rejects with what the transaction threw when it failed as a whole, which is also
+   * what happens when `work` throws instead of returning its error.
    */
   run<T> (work: () => Settled<T>): Promise<T>
   /** Resolves when nothing waits any more. */
@@ -18,7 +18,7 @@ export interface GroupCommit {
 interface Job {
   work (): void
   settle (): void
-  fail (error: Error): void
+  fail (error: unknown): void
 }
 
 /**
@@ -55,9 +55,9 @@ export function groupCommit (transact: (work: () => void) => void, most: number,
       transact(() => { done = work() })
       queue.splice(0, done.length)
       for (const job of done) job.settle()
-    } catch (cause) {
+    } catch (error) {
       // Those that were not reached too: what failed this transaction is likely to fail the next.
-      for (const job of queue.splice(0, most)) job.fail(new Error('The transaction failed and was not committed', { cause }))
+      for (const job of queue.splice(0, most)) job.fail(error)
     }
     if (queue.length > 0) setImmediate(turn)
   }

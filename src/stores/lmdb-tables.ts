@@ -1,153 +1,266 @@
-import type { Database, RootDatabase } from 'lmdb'
+import type { Database, RootDatabase, Transaction } from 'lmdb'
 import type { JsonText } from '../json/text.js'
-import { deadline, expire } from '../session.js'
+import { deadline } from '../session.js'
+import { StatusError } from '../status.js'
 import {
-  allKeys, decodeKey, decodeStored, encodeExpiry, encodeKey, encodeStored, endOfDue, idOfExpiry, keyRange, type Stored
+  allKeys, decodeKey, decodeNumber, decodeStored, decodeText, encodeExpiry, encodeGeneration, encodeKey, encodeNothing, encodeNumber,
+  encodeStored, encodeText, endOfDue, fits, generationOf, keyRange, type Stored
 } from './lmdb-records.js'
+import { PAGE_BYTES } from './lmdb-pages.js'
 import type { Source } from './view.js'
 
-/** How many keys are removed between two looks at the table, so that a session of any size is removed in little memory. */
-const REMOVED_AT_A_TIME = 1_000
+/** A session with more keys than this leaves them to the trash when it goes, so that no request waits for their removal. */
+const KEYS_AT_ONCE = 100
 
-/** A write to one key: null removes it. */
-export type KeyWrite = readonly [key: Buffer, value: JsonText | null]
+const NEXT_KEY = Buffer.from('next')
+
+/** A snapshot to read from over several turns of the event loop; without one, a read sees the transaction it is called in. */
+export type Snapshot = Transaction | undefined
 
 /**
- * The tables of the LMDB store. Reading is good anywhere and sees the transaction it is called in; whatever changes
- * something must be called inside a write transaction. `id` is the 32 bytes of a SessionId.
+ * The tables of the LMDB store. Reading is good anywhere; whatever changes something must be called inside a write
+ * transaction. `id` is the 32 bytes of a SessionId. What reads a record throws a StatusError DataDamaged when it is not as
+ * it was written.
  */
 export interface Tables {
-  read (id: Buffer): Stored | undefined
+  read (id: Buffer, from?: Snapshot): Stored | undefined
+  /** The next `limit` ids of sessions after one of them. */
+  ids (after: Buffer | undefined, limit: number, from?: Snapshot): Buffer[]
+  /** A number that no session has had: where the keys of a new one stand. */
+  newGeneration (): number
   /** Puts what is kept about a session; `before` is what the tables have about it now. */
   put (id: Buffer, before: Stored | undefined, after: Stored): void
   /** Removes a session, its keys and its place in the expiry index. */
   remove (id: Buffer, stored: Stored): void
-  removeKeys (id: Buffer): void
-  /** Applies writes in their order; by how much the number of keys has changed. */
-  writeKeys (writes: Iterable<KeyWrite>): number
-  source (id: Buffer, size: number): Source
-  /** The sessions that are due at `now`, the earliest first, at most `limit`. */
-  due (now: number, limit: number): Array<{ readonly id: Buffer, readonly stored: Stored }>
-  /** Sessions alive at `now` and the keys that can be read from them, found without looking at any that is not due. */
-  totals (now: number): { readonly sessions: number, readonly keys: number }
+  /** Removes the keys of a session; the generation of those it will have. */
+  removeKeys (stored: Stored): number
+  /** Applies writes in their order, null removes a key; by how much the number of keys has changed. */
+  writeKeys (generation: number, writes: ReadonlyMap<string, JsonText | null>): number
+  source (stored: Stored, from?: Snapshot): Source
+  /** The expiry index: entries that are due at `now` and come after one of them, the earliest first, at most `limit`. */
+  due (now: number, limit: number, after?: Buffer, from?: Snapshot): Buffer[]
+  /** Whether there is anything for a sweep to do at `now`. */
+  hasWork (now: number): boolean
+  /** Removes one entry of the expiry index that fits no session. */
+  removeDue (entry: Buffer): void
+  /**
+   * Removes up to `limit` keys that nobody sees any more; 0 when there are none.
+   * @param report told of a damaged entry, which is not met again
+   */
+  emptyTrash (limit: number, report: (error: Error) => void): number
+  /** How many bytes the file can have to grow by, at most, for what was changed since the last call. */
+  takeGrowth (): number
+  /** All entries there are: sessions, and keys without those in the trash. */
+  counts (): { sessions: number, keys: number }
   removeAll (): void
 }
 
-type Table<V> = Database<V, Buffer>
+type Table = Database<Buffer, Buffer>
 
-/** Opens the tables, and creates those that are not there. */
+/** The names of all tables but `meta`. */
+export const TABLE_NAMES = ['sessions', 'keys', 'expiry', 'trash'] as const
+
+/** Opens a table, and creates it when it is not there and may be written. */
+export function openTable (root: RootDatabase, name: string): Table {
+  return root.openDB(name, { keyEncoding: 'binary', encoding: 'binary' })
+}
+
+/** Bytes that LMDB keeps about a free page. */
+const FREE_PAGE_BYTES = 8
+
+/** Pages that LMDB copies for one change, at most: a path through a tree, which is never deeper in practice. */
+const PATH = 5
+
+/** With more changes than this in a transaction they mostly share all of their paths but the leaves. */
+const FEW_CHANGES = 1_000
+
+/** Opens the tables. */
 export function openTables (root: RootDatabase): Tables {
-  const sessions: Table<Buffer> = root.openDB('sessions', { keyEncoding: 'binary', encoding: 'binary' })
-  const expiry: Table<Buffer> = root.openDB('expiry', { keyEncoding: 'binary', encoding: 'binary' })
-  // With this encoding lmdb makes a JavaScript string of the stored bytes themselves, without a buffer in between.
-  const keys: Table<JsonText> = root.openDB('keys', { keyEncoding: 'binary', encoding: 'string' })
+  const [sessions, keys, expiry, trash] = TABLE_NAMES.map(name => openTable(root, name)) as [Table, Table, Table, Table] // One each.
+  const meta = openTable(root, 'meta')
+  const changed = { entries: 0, bytes: 0 }
 
-  function read (id: Buffer): Stored | undefined {
-    const bytes = sessions.get(id)
-    return bytes && decodeStored(bytes)
+  function count (bytes: number): void {
+    changed.entries++
+    changed.bytes += bytes
+  }
+
+  function put (table: Table, key: Buffer, value: Buffer): void {
+    count(key.length + value.length)
+    table.putSync(key, value)
+  }
+
+  function remove (table: Table, key: Buffer): boolean {
+    count(0)
+    return table.removeSync(key)
+  }
+
+  /** Stores an entry; 1 when it is new, else 0. */
+  function write (table: Table, key: Buffer, value: Buffer): number {
+    count(key.length + value.length)
+    // lmdb does answer this, but its declarations say that it answers nothing.
+    const isNew = table.putSync(key, value, { noOverwrite: true }) as unknown as boolean
+    if (!isNew) table.putSync(key, value)
+    return isNew ? 1 : 0
+  }
+
+  function newGeneration (): number {
+    const stored = meta.get(NEXT_KEY)
+    const next = stored === undefined ? 1 : decodeNumber('counter', NEXT_KEY, stored)
+    put(meta, NEXT_KEY, encodeNumber(NEXT_KEY, next + 1))
+    return next
   }
 
   function moveDeadline (id: Buffer, from: number, to: number): void {
     if (from === to) return
-    if (from !== Infinity) expiry.removeSync(encodeExpiry(from, id))
-    if (to !== Infinity) expiry.putSync(encodeExpiry(to, id), NOTHING)
+    if (from !== Infinity) remove(expiry, encodeExpiry(from, id))
+    if (to === Infinity) return
+    const entry = encodeExpiry(to, id)
+    put(expiry, entry, encodeNothing(entry))
   }
 
-  function removeKeys (id: Buffer): void {
-    let some: Buffer[]
-    do {
-      some = [...keys.getKeys({ ...allKeys(id), limit: REMOVED_AT_A_TIME })]
-      for (const key of some) keys.removeSync(key)
-    } while (some.length === REMOVED_AT_A_TIME)
+  /** Removes up to `limit` keys of a generation; how many. */
+  function removeSome (generation: number, limit: number): number {
+    const some = [...keys.getKeys({ ...allKeys(generation), limit })]
+    for (const key of some) remove(keys, key)
+    return some.length
   }
 
-  /** False when the key is there already, and then nothing is changed. */
-  function insert (key: Buffer, value: JsonText): boolean {
-    // lmdb does answer this, but its declarations say that it answers nothing.
-    return keys.putSync(key, value, { noOverwrite: true }) as unknown as boolean
-  }
-
-  function due (now: number, limit: number): Array<{ id: Buffer, stored: Stored }> {
-    return [...expiry.getKeys({ end: endOfDue(now), limit })].map(bytes => {
-      const id = idOfExpiry(bytes)
-      const stored = read(id)
-      if (stored === undefined) throw new Error('The store is damaged: its expiry index names a session that is not there')
-      return { id, stored }
-    })
+  /** Lets go of the keys of a session; whether they went to the trash, so that its generation is not to be used again. */
+  function letGo ({ generation, size }: Stored): boolean {
+    const key = encodeGeneration(generation)
+    if (size > KEYS_AT_ONCE) put(trash, key, encodeNumber(key, size))
+    else if (size > 0) removeSome(generation, size)
+    return size > KEYS_AT_ONCE
   }
 
   return {
-    read,
-    removeKeys,
-    due,
+    newGeneration,
+
+    read (id, transaction) {
+      const value = sessions.get(id, transaction && { transaction })
+      return value && decodeStored(id, value)
+    },
+
+    ids (after, limit, transaction) {
+      return [...sessions.getKeys({ ...after && { start: after, exclusiveStart: true }, limit, ...transaction && { transaction } })]
+    },
 
     put (id, before, after) {
-      sessions.putSync(id, encodeStored(after))
+      put(sessions, id, encodeStored(id, after))
       moveDeadline(id, deadlineOf(before), deadline(after.session))
     },
 
     remove (id, stored) {
-      sessions.removeSync(id)
+      remove(sessions, id)
       moveDeadline(id, deadlineOf(stored), Infinity)
-      removeKeys(id)
+      letGo(stored)
     },
 
-    writeKeys (writes) {
+    removeKeys: stored => letGo(stored) ? newGeneration() : stored.generation,
+
+    writeKeys (generation, writes) {
       let change = 0
-      for (const [key, value] of writes) {
-        if (value === null) change -= keys.removeSync(key) ? 1 : 0
-        else if (insert(key, value)) change++
-        else keys.putSync(key, value)
+      for (const [name, value] of writes) {
+        const key = encodeKey(generation, name)
+        if (value === null) change -= remove(keys, key) ? 1 : 0
+        else change += write(keys, key, encodeText(key, value))
       }
       return change
     },
 
-    source: (id, size) => sourceOf(keys, id, size),
+    source: (stored, transaction) => sourceOf(keys, stored, transaction),
 
-    totals (now) {
-      const totals = { sessions: entries(sessions), keys: entries(keys) }
-      for (const { stored } of due(now, Infinity)) {
-        totals.keys -= stored.size
-        if (expire(stored.session, now) === undefined) totals.sessions--
+    due (now, limit, after, transaction) {
+      const start = after && { start: after, exclusiveStart: true }
+      return [...expiry.getKeys({ ...start, end: endOfDue(now), limit, ...transaction && { transaction } })]
+    },
+
+    hasWork: now => isThere(expiry.getKeys({ end: endOfDue(now), limit: 1 })) || isThere(trash.getKeys({ limit: 1 })),
+
+    removeDue (entry) {
+      remove(expiry, entry)
+    },
+
+    emptyTrash (limit, report) {
+      const [entry] = trash.getRange({ limit: 1 })
+      if (entry === undefined) return 0
+      const { key, value } = entry
+      try {
+        // Looked at first: of a damaged entry it would not be known whose keys they are, and they stay.
+        const size = decodeNumber('number of keys in the trash', key, value)
+        const removed = removeSome(generationOf(key), limit)
+        if (removed < limit) remove(trash, key)
+        else put(trash, key, encodeNumber(key, size - removed))
+      } catch (error) {
+        if (!(error instanceof StatusError)) throw error
+        remove(trash, key)
+        report(error)
       }
-      return totals
+      return 1
+    },
+
+    takeGrowth () {
+      const { entries, bytes } = changed
+      changed.entries = changed.bytes = 0
+      // No more leaves can have been copied than there are.
+      const leaves = entries > FEW_CHANGES ? Math.min(entries, [sessions, keys, expiry, trash].reduce((sum, table) => sum + pages(table), 0)) : entries
+      return (leaves + (PATH - 1) * Math.min(entries, FEW_CHANGES)) * PAGE_BYTES + 2 * bytes
+    },
+
+    counts () {
+      let dead = 0
+      for (const { key, value } of trash.getRange()) dead += decodeNumber('number of keys in the trash', key, value)
+      return { sessions: entries(sessions), keys: entries(keys) - dead }
     },
 
     removeAll () {
-      for (const table of [sessions, keys, expiry]) table.clearSync()
+      for (const table of [sessions, keys, expiry, trash]) {
+        // The pages that were in use are noted as free.
+        count(pages(table) * FREE_PAGE_BYTES)
+        table.clearSync()
+      }
     }
   }
 }
 
-const NOTHING = Buffer.alloc(0)
+function isThere (some: Iterable<Buffer>): boolean {
+  return [...some].length > 0
+}
 
 function deadlineOf (stored: Stored | undefined): number {
   return stored === undefined ? Infinity : deadline(stored.session)
 }
 
+/** lmdb declares its statistics as an object of unknown content; these are always among it. */
+interface Statistics { readonly entryCount: number, readonly treeBranchPageCount: number, readonly treeLeafPageCount: number, readonly overflowPages: number }
+
 function entries (table: { getStats (): object }): number {
-  // lmdb declares its statistics as an object of unknown content; the number of entries is always among it.
-  const { entryCount } = table.getStats() as { entryCount: number }
-  return entryCount
+  return (table.getStats() as Statistics).entryCount
 }
 
-function sourceOf (keys: Table<JsonText>, id: Buffer, size: number): Source {
+function pages (table: { getStats (): object }): number {
+  const { treeBranchPageCount, treeLeafPageCount, overflowPages } = table.getStats() as Statistics
+  return treeBranchPageCount + treeLeafPageCount + overflowPages
+}
+
+function sourceOf (keys: Table, { generation, size }: Stored, transaction: Snapshot): Source {
+  const from = transaction && { transaction }
   return {
     size,
-    has (key) {
-      const bytes = encodeKey(id, key)
-      return bytes !== undefined && keys.doesExist(bytes)
-    },
+    has: key => fits(key) && keys.doesExist(encodeKey(generation, key)),
     get (key) {
-      const bytes = encodeKey(id, key)
-      return bytes && keys.get(bytes)
+      if (!fits(key)) return undefined
+      const bytes = encodeKey(generation, key)
+      const value = keys.get(bytes)
+      return value && decodeText(bytes, value)
     },
     names ({ prefix, after, limit }) {
-      const range = keyRange(id, prefix, after)
+      const range = keyRange(generation, prefix, after)
       return range === undefined ? [] : Array.from(keys.getKeys({ ...range, limit }), decodeKey)
     },
     entries () {
-      return Array.from(keys.getRange({ ...allKeys(id) }), ({ key, value }) => [decodeKey(key), value] as const)
+      return Array.from(keys.getRange({ ...allKeys(generation), ...from }), ({ key, value }) => [decodeKey(key), decodeText(key, value)] as const)
     }
   }
 }

@@ -1,126 +1,215 @@
-import { mkdirSync } from 'node:fs'
-import { open, type Database, type RootDatabase } from 'lmdb'
-import { expire, type Access, type SessionId, type SessionStore } from '../session.js'
+import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
+import type { RootDatabase } from 'lmdb'
+import { expire, type Access, type Session, type SessionCopy, type SessionId, type SessionStore } from '../session.js'
 import { groupCommit } from './group-commit.js'
-import { create, readOnly, remove, step, sweep } from './lmdb-access.js'
-import { encodeId, FORMAT } from './lmdb-records.js'
-import { openTables, type Tables } from './lmdb-tables.js'
+import { create, lookOnly, readOnly, remove, restore, settle, step, sweep } from './lmdb-access.js'
+import { takeDirectory, type OwnDirectory } from './lmdb-check.js'
+import { isWriteFault } from './lmdb-faults.js'
+import { writeStamp } from './lmdb-files.js'
+import { guardOf, type Guard } from './lmdb-guard.js'
+import { lockAsMember, tryLockOut } from './lmdb-locks.js'
+import { decodeId, encodeId, idOfExpiry, type Stored } from './lmdb-records.js'
+import { openReader } from './lmdb-reader.js'
+import { openRoot } from './lmdb-root.js'
+import { secretOf } from './lmdb-secret.js'
+import { openTables, type Snapshot, type Tables } from './lmdb-tables.js'
+import type { Claim, StoreOptions } from './options.js'
 
 /** How many accesses share one transaction at most: this bounds how long one turn of the event loop can take. */
 const ACCESSES_PER_TRANSACTION = 1_000
 
-/** Address space, not memory or disk, set apart for the file at first: 64 GiB. lmdb doubles it when the data outgrows it. */
-const MAP_BYTES = 2 ** 36
+/** How many entries one turn of the event loop takes of what goes through all of them. */
+const ENTRIES_PER_TURN = 500
 
-/** The same everywhere, whatever the pages of the machine, so that a directory can be moved between machines. */
-const PAGE_BYTES = 4_096
-
-const FORMAT_KEY = Buffer.from('format')
-const SECRET_KEY = Buffer.from('secret')
+/** Milliseconds in which some file systems give two changes of a file the same time. */
+const TICK = 12
 
 /**
  * Sessions in a directory, which is created when it is not there. A change is on the disk before its promise resolves.
- * Rejects when the directory cannot be used, or holds data of another format.
+ * Rejects with an Error that says in one line why the directory cannot be used: another process has it, its data is damaged
+ * or of another format, or the operating system refuses.
  */
-export async function lmdbStore (directory: string): Promise<SessionStore> {
-  mkdirSync(directory, { recursive: true, mode: 0o700 })
-  const root = openRoot(directory)
-  try {
-    return storeOf(root, openMeta(root), openTables(root))
-  } catch (error) {
-    await root.close()
-    throw error
+export async function lmdbStore (directory: string, options: StoreOptions = {}): Promise<SessionStore> {
+  if (options.role === 'member') {
+    const lock = lockAsMember(directory)
+    return await opened(directory, options, async () => { lock.release() })
+  }
+  const own = await takeDirectory(directory, options.report ?? ignore)
+  return await opened(directory, options, async isSound => { await leave(directory, own, isSound) })
+}
+
+/** Takes a directory for the workers of this process, and checks it. Rejects as lmdbStore() does. */
+export async function claimDirectory (directory: string, { report = ignore }: StoreOptions = {}): Promise<Claim> {
+  const own = await takeDirectory(directory, report)
+  own.share()
+  return {
+    async release () {
+      const others = tryLockOut(directory)
+      await leave(directory, own, others !== undefined)
+      others?.release()
+    }
   }
 }
 
-function storeOf (root: RootDatabase, meta: Meta, tables: Tables): SessionStore {
-  const commit = groupCommit(work => root.transactionSync(work), ACCESSES_PER_TRANSACTION)
+/** A store in a directory that others may write to, for copies(), totals() and find() only. Rejects as openReader() does. */
+export async function lmdbReader (directory: string): Promise<SessionStore> {
+  const { root, close } = await openReader(directory)
+  return storeOf(directory, {}, root, close)
+}
 
-  /** Reads what was committed up to now, by any process: lmdb would go on with the snapshot of an earlier read. */
-  function latest<T> (read: () => T): T {
-    root.resetReadTxn()
-    return read()
+/** Gives a directory up. @param isSound whether the data file was closed as it should be, and is not written to any more */
+async function leave (directory: string, own: OwnDirectory, isSound: boolean): Promise<void> {
+  try {
+    if (!isSound) return
+    // Any later change of the file has another time then.
+    await sleep(TICK)
+    writeStamp(directory)
+  } catch {
+    // On a full disk, say. Without it the next start takes longer, no more.
+  } finally {
+    own.release()
+  }
+}
+
+function ignore (): void {}
+
+async function opened (directory: string, options: StoreOptions, release: (isSound: boolean) => Promise<void>): Promise<SessionStore> {
+  // What could be found to be wrong was found before: when LMDB itself fails to open, it takes the process down with it.
+  const root = openRoot(directory)
+  return storeOf(directory, options, root, async isSound => {
+    await root.close()
+    await release(isSound)
+  })
+}
+
+/** @param release closes the root, and gives up what it lies in */
+function storeOf (directory: string, options: StoreOptions, root: RootDatabase, release: (isSound: boolean) => Promise<void>): SessionStore {
+  const tables = openTables(root)
+  const guard = guardOf(root, tables.takeGrowth, directory, options)
+  const commit = groupCommit(guard.transact, ACCESSES_PER_TRANSACTION)
+
+  /** Writes, together with whatever else waits. */
+  const write = async <T>(work: () => T) => await commit.run(() => guard.settled(() => ({ value: work() })))
+
+  /** Writes what only keeps the books; without a disk to write to, the answer is what is read. */
+  async function keepBooks<T> (work: () => Promise<T>, otherwise: () => T): Promise<T> {
+    try {
+      return await work()
+    } catch (error) {
+      if (!isWriteFault(error)) throw error
+      return guard.read(otherwise)
+    }
   }
 
   return {
     kind: 'lmdb',
 
-    async secret (make) {
-      const present = latest(() => meta.get(SECRET_KEY))
-      if (present !== undefined) return present
-      const made = make()
-      return commit.run(() => {
-        const other = meta.get(SECRET_KEY)
-        if (other === undefined) meta.putSync(SECRET_KEY, made)
-        return { value: other ?? made }
-      })
-    },
+    secret: async make => secretOf(directory, make),
 
-    create: (id, session, now) => commit.run(() => ({ value: create(tables, encodeId(id), session, now) })),
+    create: async (id, session, now) => await write(() => create(tables, encodeId(id), session, now)),
 
     async find (id, now) {
-      const stored = latest(() => tables.read(encodeId(id)))
-      const session = stored && expire(stored.session, now)
-      return session && { session, size: session === stored.session ? stored.size : 0 }
+      const key = encodeId(id)
+      const stored = guard.read(() => tables.read(key))
+      if (stored === undefined || expire(stored.session, now) === stored.session) return stored && found(stored, stored.session)
+      return await keepBooks(async () => await write(() => {
+        settle(tables, key, now)
+        return look(tables, key, now)
+      }), () => look(tables, key, now))
     },
 
     async access<T> (id: SessionId, now: number, access: Access<T>) {
       const key = encodeId(id)
-      const read = access.mayWrite ? undefined : latest(() => readOnly(tables, key, now, access))
-      return read === undefined ? commit.run(() => step(tables, key, now, access)) : read.answer
+      const commitStep = async () => await commit.run(() => guard.settled(() => step(tables, key, now, access)))
+      if (access.mayWrite) return await commitStep()
+      const read = guard.read(() => readOnly(tables, key, now, access))
+      return read === undefined ? await keepBooks(commitStep, () => lookOnly(tables, key, now, access)) : read.answer
     },
 
-    remove: (id, now) => commit.run(() => ({ value: remove(tables, encodeId(id), now) })),
+    remove: async (id, now) => await write(() => remove(tables, encodeId(id), now)),
 
-    clear (now) {
-      return commit.run(() => {
-        const { sessions } = tables.totals(now)
+    async clear (now) {
+      return await write(() => {
+        const { sessions } = tables.counts()
+        const due = tables.due(now, Infinity).filter(entry => look(tables, idOfExpiry(entry), now) === undefined)
         tables.removeAll()
-        return { value: sessions }
+        return sessions - due.length
       })
     },
 
-    totals: async now => latest(() => tables.totals(now)),
+    async totals (now) {
+      const snapshot = guard.snapshot()
+      try {
+        const { sessions, keys } = tables.counts()
+        const dead = await overdue(tables, snapshot, now)
+        return { sessions: sessions - dead.sessions, keys: keys - dead.keys }
+      } finally {
+        snapshot.done()
+      }
+    },
 
     async sweep (now, limit) {
-      if (latest(() => tables.due(now, 1)).length === 0) return 0
-      return commit.run(() => ({ value: sweep(tables, now, limit) }))
+      if (!guard.read(() => tables.hasWork(now))) return 0
+      return await keepBooks(async () => await write(() => sweep(tables, now, limit, guard.met)), () => 0)
     },
+
+    copies: now => copies(tables, guard, now),
+
+    restore: async (copy, now) => await write(() => restore(tables, copy, now)),
 
     async close () {
       await commit.drained()
-      await root.close()
+      await release(!guard.isPoisoned())
     }
   }
 }
 
-type Meta = Database<Buffer, Buffer>
-
-/** The first thing to be opened: throws, before anything else is touched, when the data is of another format. */
-function openMeta (root: RootDatabase): Meta {
-  const meta: Meta = root.openDB('meta', { keyEncoding: 'binary', encoding: 'binary' })
-  root.transactionSync(() => {
-    const format = meta.get(FORMAT_KEY)?.toString()
-    if (format === undefined) {
-      meta.putSync(FORMAT_KEY, Buffer.from(FORMAT))
-    } else if (format !== FORMAT) {
-      throw new Error(`The store's directory holds data of format ${format}; this version of Holdfast reads format ${FORMAT}`)
-    }
-  })
-  return meta
+function found (stored: Stored, session: Session) {
+  return { session, size: session === stored.session ? stored.size : 0 }
 }
 
-function openRoot (directory: string): RootDatabase {
-  const options = {
-    path: directory,
-    // lmdb takes a directory with a dot in its name for a file unless it is told.
-    noSubdir: false,
-    // Left on, a transaction would return before it is on the disk.
-    overlappingSync: false,
-    mapSize: MAP_BYTES,
-    pageSize: PAGE_BYTES,
-    // Not among the declared options, but lmdb makes its files with it; its default lets everybody read them.
-    permissionsMode: 0o600
+function look (tables: Tables, id: Buffer, now: number) {
+  const stored = tables.read(id)
+  const session = stored && expire(stored.session, now)
+  return stored && session && found(stored, session)
+}
+
+/** Sessions that are over at `now`, and the keys that nobody sees any more, though nobody has swept them yet. */
+async function overdue (tables: Tables, snapshot: Snapshot, now: number): Promise<{ sessions: number, keys: number }> {
+  const dead = { sessions: 0, keys: 0 }
+  let due: Buffer[] = []
+  do {
+    due = tables.due(now, ENTRIES_PER_TURN, due.at(-1), snapshot)
+    for (const entry of due) {
+      const stored = tables.read(idOfExpiry(entry), snapshot)
+      if (stored === undefined) continue
+      dead.keys += stored.size
+      if (expire(stored.session, now) === undefined) dead.sessions++
+    }
+    await setImmediate()
+  } while (due.length === ENTRIES_PER_TURN)
+  return dead
+}
+
+async function * copies (tables: Tables, guard: Guard, now: number): AsyncGenerator<SessionCopy> {
+  const snapshot = guard.snapshot()
+  try {
+    for (let ids = tables.ids(undefined, ENTRIES_PER_TURN, snapshot); ids.length > 0; ids = tables.ids(ids.at(-1), ENTRIES_PER_TURN, snapshot)) {
+      for (const id of ids) {
+        const copy = guard.seeing(() => copyOf(tables, id, now, snapshot))
+        if (copy !== undefined) yield copy
+      }
+      await setImmediate()
+    }
+  } finally {
+    snapshot.done()
   }
-  return open(options)
+}
+
+function copyOf (tables: Tables, id: Buffer, now: number, snapshot: Snapshot): SessionCopy | undefined {
+  const stored = tables.read(id, snapshot)
+  const session = stored && expire(stored.session, now)
+  if (stored === undefined || session === undefined) return undefined
+  const keys = session === stored.session ? tables.source(stored, snapshot).entries() : []
+  return { id: decodeId(id), session, keys: new Map(keys) }
 }

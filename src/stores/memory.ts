@@ -45,31 +45,38 @@ export function memoryStore (): SessionStore {
     compact()
   }
 
+  function add (id: SessionId, session: Session, keys: ReadonlyMap<string, JsonText>): void {
+    const entry: Entry = { session, keys: new Map(), item: undefined }
+    write(entry.keys, keys)
+    sessions.set(id, entry)
+    enqueue(id, entry)
+  }
+
   function forget (id: SessionId): void {
     sessions.delete(id)
     compact()
   }
 
-  function look (id: SessionId, now: number): { entry: Entry, session: Session, restarted: boolean } | undefined {
+  /** The session that is alive under this id. One that is seen to be over is removed, or emptied, whatever the clock says later. */
+  function settle (id: SessionId, now: number): Entry | undefined {
     const entry = sessions.get(id)
     const session = entry && expire(entry.session, now)
-    return session && { entry, session, restarted: session !== entry.session }
+    if (entry === undefined || session === undefined) {
+      forget(id)
+      return undefined
+    }
+    if (session !== entry.session) Object.assign(entry, { session, keys: new Map() })
+    enqueue(id, entry)
+    return entry
   }
 
   /** Deals with the session that the queue has brought up; the number of sessions that were due. */
   function sweepOne (item: Item, now: number): number {
     const entry = sessions.get(item.id)
     if (entry?.item !== item) return 0
+    const { session } = entry
     entry.item = undefined
-    const session = expire(entry.session, now)
-    if (session === undefined) {
-      forget(item.id)
-      return 1
-    }
-    const restarted = session !== entry.session
-    if (restarted) Object.assign(entry, { session, keys: new Map() })
-    enqueue(item.id, entry)
-    return restarted ? 1 : 0
+    return settle(item.id, now)?.session === session ? 0 : 1
   }
 
   return {
@@ -81,26 +88,25 @@ export function memoryStore (): SessionStore {
     },
 
     async create (id, session, now) {
-      const present = look(id, now)
+      const present = settle(id, now)
       if (present !== undefined) return present.session
-      const entry = { session, keys: new Map(), item: undefined }
-      sessions.set(id, entry)
-      enqueue(id, entry)
+      add(id, session, new Map())
       return session
     },
 
     async find (id, now) {
-      const found = look(id, now)
-      return found && { session: found.session, size: found.restarted ? 0 : found.entry.keys.size }
+      const entry = settle(id, now)
+      return entry && { session: entry.session, size: entry.keys.size }
     },
 
     async access<T> (id: SessionId, now: number, access: Access<T>) {
-      const found = look(id, now)
-      if (found === undefined) {
+      const entry = sessions.get(id)
+      const session = entry && expire(entry.session, now)
+      if (entry === undefined || session === undefined) {
         forget(id)
         return undefined
       }
-      const { entry, session, restarted } = found
+      const restarted = session !== entry.session
       const outcome = decide(access, viewOf(session, access.reads, restarted ? noKeys : sourceOf(entry.keys)))
       if (restarted || outcome.clear === true) entry.keys = new Map()
       if (outcome.writes !== undefined) write(entry.keys, outcome.writes)
@@ -110,9 +116,9 @@ export function memoryStore (): SessionStore {
     },
 
     async remove (id, now) {
-      const found = look(id, now)
+      const isAlive = settle(id, now) !== undefined
       forget(id)
-      return found !== undefined
+      return isAlive
     },
 
     async clear (now) {
@@ -140,6 +146,20 @@ export function memoryStore (): SessionStore {
         count += sweepOne(item, now)
       }
       return count
+    },
+
+    async * copies (now) {
+      for (const [id, entry] of sessions) {
+        const session = expire(entry.session, now)
+        const keys = session === entry.session ? sourceOf(entry.keys).entries() : []
+        if (session !== undefined) yield { id, session, keys: new Map(keys) }
+      }
+    },
+
+    async restore ({ id, session, keys }, now) {
+      if (settle(id, now) !== undefined) return false
+      add(id, session, keys)
+      return true
     },
 
     async close () {

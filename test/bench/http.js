@@ -9,6 +9,7 @@ import autocannon from 'autocannon'
 
 const SECONDS = Number(process.argv[2] ?? 5)
 const CONNECTIONS = 64
+const WORKERS = process.env.BENCH_WORKERS ?? 'auto'
 const ROUNDS = 3
 const JSON_HEADERS = { 'content-type': 'application/json' }
 
@@ -27,6 +28,7 @@ const SERVERS = {
   'bare node:http': ['-e', BARE],
   'Holdfast, memory:': ['dist/src/main.js', '--port', '0', '--store', 'memory:'],
   'Holdfast, lmdb:': ['dist/src/main.js', '--port', '0', '--store', `lmdb:${data}`],
+  [`Holdfast, lmdb:, ${WORKERS} workers`]: ['dist/src/main.js', '--port', '0', '--store', `lmdb:${data}`, '--workers', WORKERS],
 }
 
 const VALUE = { name: 'Ada', items: [1, 2, 3], note: 'x'.repeat(60) }

@@ -1,0 +1,76 @@
+import type { Writable } from 'node:stream'
+import type { SessionStore } from '../session.js'
+import { END_LINE, headerLine, MAX_LINE_BYTES, sessionLine } from './line.js'
+import type { Watch } from './stores.js'
+import { size } from './words.js'
+
+/** What was exported. */
+export interface Exported {
+  readonly sessions: number
+  readonly keys: number
+  /** Of the whole text. */
+  readonly bytes: number
+}
+
+/** Bytes that are collected before they are written. */
+const WRITE = 65_536
+
+/**
+ * Writes every session that is alive at `now`, one after the other, waiting for the output whenever it is behind. The
+ * output is not ended. An 'error' listener on it is the caller's affair; the error rejects here too.
+ *
+ * @param longest bytes of a line, so that no line is exported that cannot be imported
+ */
+export async function exportSessions (
+  store: Pick<SessionStore, 'copies'>, now: number, output: Writable, watch: Watch<Exported> = {}, longest = MAX_LINE_BYTES
+): Promise<Exported> {
+  const text = collector(output)
+  let sessions = 0
+  let keys = 0
+  text.add(`${headerLine(now)}\n`)
+  for await (const copy of store.copies(now)) {
+    watch.signal?.throwIfAborted()
+    const before = text.bytes()
+    for (const piece of sessionLine(copy)) {
+      if (text.add(piece)) await text.flush()
+    }
+    if (text.bytes() - before > longest) throw new Error(`session ${copy.id} takes a line of more than ${size(longest)}`)
+    text.add('\n')
+    sessions++
+    keys += copy.keys.size
+    watch.report?.({ sessions, keys, bytes: text.bytes() })
+  }
+  text.add(`${END_LINE}\n`)
+  await text.flush()
+  return { sessions, keys, bytes: text.bytes() }
+}
+
+/** Collects text, so that a million small pieces are not a million writes. */
+function collector (output: Writable) {
+  let bytes = 0
+  let pending: string[] = []
+  let length = 0
+  return {
+    /** All that was ever added. */
+    bytes: () => bytes,
+
+    /** True when it is time to flush. */
+    add (text: string): boolean {
+      const size = Buffer.byteLength(text)
+      bytes += size
+      length += size
+      pending.push(text)
+      return length >= WRITE
+    },
+
+    /** Resolves when the output has taken everything, and rejects when it has failed. */
+    async flush (): Promise<void> {
+      const text = pending.join('')
+      pending = []
+      length = 0
+      await new Promise<void>((resolve, reject) => {
+        output.write(text, error => error == null ? resolve() : reject(error))
+      })
+    }
+  }
+}

@@ -1,0 +1,72 @@
+import type { Exported } from './export.js'
+import type { Imported, ImportState } from './import.js'
+import type { Backup, Inspection, Part, Verification } from './stores.js'
+import { count, size } from './words.js'
+
+// What the commands print: how far they are, in one line, and in the end what came of them.
+
+/** What came of a command. */
+export interface Report {
+  /** Lines, each with its end. */
+  readonly text: string
+  /** Whether the data is damaged. */
+  readonly damaged: boolean
+}
+
+function percent ({ done, of }: Part): string {
+  // What is written while it is copied can make the part larger than the whole was.
+  return of > 0 ? ` (${Math.min(100, Math.floor(done / of * 100))} %)` : ''
+}
+
+export function copying (part: Part): string {
+  return `copied ${size(part.done)} of ${size(part.of)}${percent(part)}`
+}
+
+export function verifying (part: Part): string {
+  return `checked ${count(part.done, 'record')} of ${part.of.toLocaleString('en')}${percent(part)}`
+}
+
+export function exporting ({ sessions, bytes }: Exported): string {
+  return `exported ${count(sessions, 'session')}, ${size(bytes)}`
+}
+
+export function importing ({ phase, ...part }: ImportState): string {
+  return phase === 'check'
+    ? `checked ${size(part.done)} of ${size(part.of)}${percent(part)}`
+    : `imported ${count(part.done, 'session')} of ${part.of.toLocaleString('en')}${percent(part)}`
+}
+
+export function backedUp (directory: string, { sessions, keys, bytes, damaged }: Backup): Report {
+  const made = `backed up ${count(sessions, 'session')} with ${count(keys, 'key')} to ${directory} (${size(bytes)})\n`
+  const fault = `damaged, in the store as in its backup: ${count(damaged, 'record')}; holdfast inspect --verify says which\n`
+  return { text: damaged > 0 ? made + fault : made, damaged: damaged > 0 }
+}
+
+export function exported ({ sessions, keys, bytes }: Exported): Report {
+  return { text: `exported ${count(sessions, 'session')} with ${count(keys, 'key')} (${size(bytes)})\n`, damaged: false }
+}
+
+export function imported ({ sessions, keys, kept, expired }: Imported): Report {
+  const rest = `kept ${kept.toLocaleString('en')} that the store had already; left out ${expired.toLocaleString('en')} that have expired`
+  return { text: `imported ${count(sessions, 'session')} with ${count(keys, 'key')}; ${rest}\n`, damaged: false }
+}
+
+/** @param verification undefined when nobody asked for it */
+export function inspected (found: Inspection, verification: Verification | undefined): Report {
+  const rows = [
+    ['store', `${found.kind}, format ${found.format}`],
+    ['sessions', found.sessions.toLocaleString('en')],
+    ['keys', found.keys.toLocaleString('en')],
+    ['bytes', `${found.bytes.toLocaleString('en')} of keys and values, ${found.diskBytes.toLocaleString('en')} on the disk`],
+    ['expired', `${found.expired.toLocaleString('en')} not swept yet`],
+    ...verification === undefined ? [] : [['verified', verified(verification)]]
+  ]
+  const text = rows.map(([name, value]) => `${name!.padEnd(8)}  ${value}\n`).join('')
+  return { text: text + (verification?.examples ?? []).map(example => `  ${example}\n`).join(''), damaged: (verification?.damaged ?? 0) > 0 }
+}
+
+function verified ({ records, damaged, examples }: Verification): string {
+  if (damaged === 0) return `${count(records, 'record')}, none is damaged`
+  const listed = examples.length < damaged ? `; ${examples.length} of them` : ''
+  return `${count(records, 'record')}, damaged ${damaged.toLocaleString('en')}${listed}:`
+}

@@ -1,0 +1,79 @@
+/** A command that looks after the data, as the command line asks for it. `store` is the URL of the store. */
+export type DataCommand =
+  | { readonly name: 'backup', readonly store: string, readonly directory: string }
+  /** `file` is `-` for standard output. */
+  | { readonly name: 'export', readonly store: string, readonly file: string }
+  /** `file` is `-` for standard input. */
+  | { readonly name: 'import', readonly store: string, readonly file: string }
+  | { readonly name: 'inspect', readonly store: string, readonly verify: boolean }
+
+export type DataCommandName = DataCommand['name']
+
+/** The one argument of a command that is no option. */
+export interface Argument {
+  /** What stands for it in the help text, such as `file`. */
+  readonly hint: string
+  /** Stands in for one that is not given; without a default it has to be given. */
+  readonly default?: string
+  readonly description: string
+}
+
+/** An option without a value. */
+export interface Flag {
+  readonly short?: string
+  readonly description: string
+}
+
+/** What was given to a command, its defaults applied. */
+export interface GivenTo {
+  readonly store: string
+  /** The empty string for a command without an argument. */
+  readonly argument: string
+  readonly flags: ReadonlySet<string>
+}
+
+/** A row: all that the command line and the help text know of a command. */
+interface DataCommandRow {
+  /** Half a line, for the list of commands. */
+  readonly summary: string
+  readonly argument?: Argument
+  readonly flags: Readonly<Record<string, Flag>>
+  /** What else a person has to know, for the command's own help. */
+  readonly notes: string
+  read (given: GivenTo): DataCommand
+}
+
+/** Every command but serving, which has no name. */
+export const DATA_COMMANDS: Readonly<Record<DataCommandName, DataCommandRow>> = {
+  backup: {
+    summary: 'copy the store to a directory, also while it is served',
+    argument: { hint: 'directory', description: 'where the copy goes; a new directory, or an empty one' },
+    flags: {},
+    notes: 'The copy holds every write that was acknowledged before the command began, and is a store itself:\n' +
+      'holdfast --store lmdb:<directory> serves it. The secret of shared sessions is not copied.',
+    read: ({ store, argument }) => ({ name: 'backup', store, directory: argument })
+  },
+  export: {
+    summary: 'write every session as a line of JSON',
+    argument: { hint: 'file', default: '-', description: 'a new file; - for standard output' },
+    flags: {},
+    notes: 'Values are exported exactly, tokens only as their SHA-256. The secret from which the tokens of shared sessions are\n' +
+      'made is not exported: on another store an imported shared session is reached by its token, and opened by its name only\n' +
+      'once the file `secret` of the data directory is copied too.',
+    read: ({ store, argument }) => ({ name: 'export', store, file: argument })
+  },
+  import: {
+    summary: 'add the sessions of an export to the store',
+    argument: { hint: 'file', description: 'what holdfast export wrote; - for standard input' },
+    flags: {},
+    notes: 'The whole file is checked first, and nothing is imported when a line of it is wrong. A session that the store has\n' +
+      'already is left as it is, so that an import that was cut off can be run again.',
+    read: ({ store, argument }) => ({ name: 'import', store, file: argument })
+  },
+  inspect: {
+    summary: 'count what the store holds',
+    flags: { verify: { description: 'check the checksum of every record too; exit code 1 when one is damaged' } },
+    notes: 'Nothing is changed. A store that is served can be inspected.',
+    read: ({ store, flags }) => ({ name: 'inspect', store, verify: flags.has('verify') })
+  }
+}

@@ -1,0 +1,102 @@
+import cluster from 'node:cluster'
+import { once } from 'node:events'
+import { createServer, type AddressInfo } from 'node:net'
+import { extname } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { attempt, authority, endGracefully, FAILED, GRACE, place, readyLine, StartError } from './cli.js'
+import { startOfTime, type Moment } from './clock.js'
+import type { Config } from './config.js'
+import { describe, startCrew, type End, type Worker } from './crew.js'
+import { closeLostConnections } from './handover.js'
+import { createLog } from './log.js'
+import { claimStore } from './stores/open.js'
+import { VERSION } from './version.js'
+
+/** What the primary says to a worker. */
+export type Order =
+  | { readonly kind: 'start', readonly config: Config, readonly since: Moment }
+  | { readonly kind: 'sweep' }
+  | { readonly kind: 'stop' }
+
+/** What a worker says to its primary. */
+export type Report =
+  | { readonly kind: 'up' }
+  | { readonly kind: 'listening', readonly address: AddressInfo }
+  | { readonly kind: 'failed', readonly message: string }
+
+/** Milliseconds that workers have beside their own GRACE, so that one that hangs is killed and the others end by themselves. */
+const MORE_GRACE = 1_000
+
+/** The program of a worker, beside this file: as TypeScript while tests run. */
+const WORKER = fileURLToPath(new URL(`./worker${extname(import.meta.url)}`, import.meta.url))
+
+/**
+ * Takes the data, and has several workers serve it, replacing those that die. Serves no request itself. Ends the process
+ * upon a signal or a fault that nobody caught.
+ *
+ * @param count how many workers
+ * @throws StartError when one of them cannot be started
+ */
+export async function serveWithWorkers (config: Config, count: number): Promise<void> {
+  const { store, host } = config
+  const log = createLog(config)
+  const dataPlace = place(store)
+  const claim = await attempt(`open the data ${dataPlace}`, claimStore(store))
+  try {
+    const port = await attempt(`listen on ${authority(host, config.port)}`, freePort(host, config.port))
+    const start: Order = { kind: 'start', config: { ...config, port }, since: startOfTime(message => log.warn(message)) }
+    cluster.setupPrimary({ exec: WORKER, args: [] })
+    const crew = await startCrew(count, () => launch(start), log, () => process.exit(FAILED))
+    // On a second signal, too, and when closing took too long.
+    process.once('exit', crew.kill)
+    endGracefully(log, async () => {
+      const endedWell = await crew.stop()
+      await claim.release()
+      if (!endedWell) process.exit(FAILED)
+    }, GRACE + MORE_GRACE)
+    process.stdout.write(`${readyLine(VERSION, crew.address, dataPlace)}\n`)
+  } catch (error) {
+    await claim.release()
+    throw error
+  }
+}
+
+/**
+ * The port to listen on, which for 0 is any that is free. It is tried here so that a port in use is found before anything is
+ * started, and so that a replacement can have the port of the others even if none of them is left.
+ */
+async function freePort (host: string, port: number): Promise<number> {
+  const server = createServer().listen(port, host)
+  await once(server, 'listening')
+  const address = server.address() as AddressInfo // It listens on TCP.
+  await once(server.close(), 'close')
+  return address.port
+}
+
+function launch (start: Order): Worker {
+  const worker = cluster.fork()
+  closeLostConnections(worker.process)
+  // One that is gone needs no order, and what became of it is known from its end.
+  const say = (order: Order): void => { worker.send(order, () => {}) }
+  const ended = new Promise<End>(resolve => {
+    worker.once('exit', (code, signal) => resolve({ code, signal: signal as NodeJS.Signals | null })) // As child processes have it.
+    // A process that could not be made has no other end.
+    worker.on('error', () => resolve({ code: FAILED, signal: null }))
+  })
+  const listening = new Promise<AddressInfo>((resolve, reject) => {
+    worker.on('message', (report: Report) => {
+      if (report.kind === 'up') say(start)
+      else if (report.kind === 'listening') resolve(report.address)
+      else reject(new StartError(report.message))
+    })
+    ended.then(end => reject(new StartError(`cannot start a worker: it ${describe(end)}`)))
+  })
+  return {
+    pid: worker.process.pid,
+    listening,
+    ended,
+    sweep: () => say({ kind: 'sweep' }),
+    stop: () => say({ kind: 'stop' }),
+    kill: () => { worker.process.kill('SIGKILL') }
+  }
+}

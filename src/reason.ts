@@ -1,0 +1,12 @@
+import { getSystemErrorMap } from 'node:util'
+import { StatusError } from './status.js'
+
+/** Why something failed, in words, its causes included: for an error of the operating system its own words, without call and code. */
+export function reason (error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  // Its message is written for people, and its cause for the log.
+  if (error instanceof StatusError) return error.message
+  const { errno } = error as NodeJS.ErrnoException // Only read: undefined on every other error.
+  const words = (errno === undefined ? undefined : getSystemErrorMap().get(errno)?.[1]) ?? error.message
+  return error.cause instanceof Error ? `${words}: ${reason(error.cause)}` : words
+}

@@ -1,0 +1,270 @@
+import { readSync } from 'node:fs'
+
+/*
+ * The pages of LMDB's data file, version 2, and what each of them has to be by itself, whatever it holds. All numbers are
+ * little-endian, and there are no checksums.
+ */
+
+/** What is wrong with a data file: its message is one line that says what and where, for an operator. */
+export class DataFileError extends Error {}
+
+export const PAGE_BYTES = 4_096
+
+/** The first two pages hold no data, but say where it is. */
+export const METAS = 2
+
+/** Every page begins with its own number (8 bytes), the transaction that wrote it (8), 0 (2), and what kind it is (2). */
+export const HEADER_BYTES = 24
+export const BRANCH = 1
+export const LEAF = 2
+export const OVERFLOW = 4
+export const META = 8
+
+/**
+ * After the header, branches and leaves have the offsets of their nodes in the order of the keys, and at their end the nodes
+ * in no order. Offsets are counted from the end of the header, and the header's last four bytes say where the offsets end
+ * and where the nodes begin.
+ */
+const BODY_BYTES = PAGE_BYTES - HEADER_BYTES
+
+/** The size of the value, or the child's number (4 bytes); flags, or the child's number continued (2); the size of the key (2). */
+const NODE_BYTES = 8
+
+/** The value is elsewhere; in its place is the first of its pages (8 bytes), a transaction (8), how many they are (8). */
+export const BIG = 1
+const BIG_BYTES = 24
+
+/** The value is the root of a tree: a table. */
+export const SUBTREE = 2
+export const TREE_BYTES = 48
+
+/** Values that would make a larger node go elsewhere, so that two nodes fit on every page. */
+const MAX_NODE_BYTES = 2_034
+const MAX_KEY_BYTES = 1_978
+
+/** What the reading spends its time with, so without the checks of Buffer's own methods, which double that. */
+export function u16 (bytes: Buffer, at: number): number {
+  return bytes[at]! | bytes[at + 1]! << 8
+}
+
+/** An unsigned number of 64 bits. Beyond 2 ** 53 it is not exact, but compared only with numbers that are far below. */
+export function u64 (bytes: Buffer, at: number): number {
+  return bytes.readUInt32LE(at) + bytes.readUInt32LE(at + 4) * 2 ** 32
+}
+
+/** Where a node is on its page. */
+export function nodeAt (page: Buffer, index: number): number {
+  return u16(page, HEADER_BYTES + 2 * index) + HEADER_BYTES
+}
+
+export function keyAt (node: number): number {
+  return node + NODE_BYTES
+}
+
+export function keyBytes (page: Buffer, node: number): number {
+  return u16(page, node + 6)
+}
+
+export function valueAt (page: Buffer, node: number): number {
+  return keyAt(node) + keyBytes(page, node)
+}
+
+export function valueBytes (page: Buffer, node: number): number {
+  return page.readUInt32LE(node)
+}
+
+export function flagsOf (page: Buffer, node: number): number {
+  return u16(page, node + 4)
+}
+
+export function childOf (page: Buffer, node: number): number {
+  return page.readUInt32LE(node) + u16(page, node + 4) * 2 ** 32
+}
+
+/** @param newest the last transaction that can have written the page. To LMDB, pages of a later one are its own to write to */
+export function checkHeader (page: Buffer, number: number, kind: number, newest: number): void {
+  if (u64(page, 0) !== number) throw new DataFileError(`page ${number}: says that it is page ${u64(page, 0)}`)
+  const found = page.readUInt32LE(16)
+  if (found !== kind << 16) throw new DataFileError(`page ${number}: is of kind ${found.toString(16)} and not ${(kind << 16).toString(16)}`)
+  if (u64(page, 8) > newest) throw new DataFileError(`page ${number}: is of transaction ${u64(page, 8)}, which is after ${newest}`)
+}
+
+/** For each node of the page that is being checked, at the half of its offset: where it ends. */
+const ends = new Uint16Array(BODY_BYTES / 2)
+
+/**
+ * Checks that the nodes of a branch or a leaf lie side by side up to the end of the page, as LMDB keeps them, and that each
+ * is what it can be.
+ * @param flags which of the flags the nodes of this leaf can have
+ * @returns how many they are
+ */
+export function checkNodes (page: Buffer, number: number, kind: number, flags: number): number {
+  const lower = u16(page, 20)
+  const upper = u16(page, 22)
+  if (lower % 2 !== 0 || upper % 2 !== 0 || lower > upper || upper > BODY_BYTES) {
+    throw new DataFileError(`page ${number}: has its free space from ${lower} to ${upper}`)
+  }
+  const count = lower / 2
+  if (count < (kind === BRANCH ? 2 : 1)) throw new DataFileError(`page ${number}: has ${count} nodes`)
+  ends.fill(0)
+  for (let index = 0; index < count; index++) {
+    const node = nodeAt(page, index)
+    const at = node - HEADER_BYTES
+    const fits = at % 2 === 0 && at >= upper && at <= BODY_BYTES - NODE_BYTES
+    const size = !fits ? 0 : kind === BRANCH ? branchNode(page, node, index) : leafNode(page, node, flags)
+    if (size === 0 || at + size > BODY_BYTES) throw new DataFileError(`page ${number}: node ${index} cannot be one`)
+    ends[at / 2] = at + size
+  }
+  // From end to end, all nodes come up exactly once when they neither overlap nor leave anything out.
+  let met = 0
+  let at = upper
+  for (; at < BODY_BYTES; met++) at = ends[at / 2] || PAGE_BYTES
+  if (at !== BODY_BYTES || met !== count) throw new DataFileError(`page ${number}: its nodes do not lie side by side`)
+  return count
+}
+
+/** How long a node of a branch is; 0 when it is none. The key of the first has no meaning, and mostly is empty. */
+function branchNode (page: Buffer, node: number, index: number): number {
+  const key = keyBytes(page, node)
+  return key > MAX_KEY_BYTES || (key === 0 && index > 0) ? 0 : even(NODE_BYTES + key)
+}
+
+/** How long a node of a leaf is; 0 when it is none. */
+function leafNode (page: Buffer, node: number, flags: number): number {
+  const key = keyBytes(page, node)
+  const own = flagsOf(page, node)
+  const size = NODE_BYTES + key + (own === BIG ? BIG_BYTES : valueBytes(page, node))
+  return key === 0 || key > MAX_KEY_BYTES || size > MAX_NODE_BYTES || (own & ~flags) !== 0 ? 0 : even(size)
+}
+
+function even (size: number): number {
+  return (size + 1) & ~1
+}
+
+/** What LMDB's record of a tree says. */
+export interface Tree {
+  readonly depth: number
+  readonly branches: number
+  readonly leaves: number
+  /** Pages with values that are not in a leaf. */
+  readonly overflows: number
+  readonly entries: number
+  /** Undefined when the tree is empty. */
+  readonly root: number | undefined
+}
+
+const NO_PAGE = 2n ** 64n - 1n
+
+/** The record of a tree, without the flags that it begins with. */
+export function treeAt (bytes: Buffer, at: number): Tree {
+  const isEmpty = bytes.readBigUInt64LE(at + 40) === NO_PAGE
+  return {
+    depth: u16(bytes, at + 6),
+    branches: u64(bytes, at + 8),
+    leaves: u64(bytes, at + 16),
+    overflows: u64(bytes, at + 24),
+    entries: u64(bytes, at + 32),
+    root: isEmpty ? undefined : u64(bytes, at + 40)
+  }
+}
+
+/** Whether the tree at `at` is one of plain bytes in their order, each key once. */
+export function isPlainTree (bytes: Buffer, at: number): boolean {
+  return bytes.readUInt32LE(at) === 0 && u16(bytes, at + 4) === 0
+}
+
+/** The pages of a file. Each has one place in it, so each can be taken once. */
+export interface Pages {
+  /** @param conflict says what is wrong with a page that was taken before */
+  take (first: number, count: number, conflict: string): void
+  taken (): number
+  /** Takes a page, reads it and checks its header. */
+  read (number: number, kind: number, newest: number, into: Buffer): void
+  /** Reads bytes of pages that are taken. */
+  bytes (position: number, count: number, into: Buffer, at: number): void
+}
+
+const IN_USE = 'is in use in two places'
+
+export function pagesOf (fd: number, lastPage: number): Pages {
+  const seen = Buffer.alloc(Math.floor(lastPage / 8) + 1)
+  let taken = 0
+
+  function take (first: number, count: number, conflict: string): void {
+    if (first < METAS || first + count - 1 > lastPage) {
+      throw new DataFileError(`page ${first}: is referred to, as the first of ${count}, but the last page is ${lastPage}`)
+    }
+    for (let number = first; number < first + count; number++) {
+      const byte = Math.floor(number / 8)
+      const bit = 1 << (number % 8)
+      if ((seen[byte]! & bit) !== 0) throw new DataFileError(`page ${number}: ${conflict}`)
+      seen[byte]! |= bit
+    }
+    taken += count
+  }
+
+  function bytes (position: number, count: number, into: Buffer, at: number): void {
+    if (readSync(fd, into, at, count, position) === count) return
+    throw new DataFileError(`page ${Math.floor((position + count - 1) / PAGE_BYTES)}: is in use, but the file ends before its end`)
+  }
+
+  return {
+    take,
+    taken: () => taken,
+    bytes,
+    read (number, kind, newest, into) {
+      take(number, 1, IN_USE)
+      bytes(number * PAGE_BYTES, PAGE_BYTES, into, 0)
+      checkHeader(into, number, kind, newest)
+    }
+  }
+}
+
+/** The values of the nodes of `leaf` that are BIG. Their pages follow each other, and only the first has a header. */
+export interface BigValues {
+  /** Takes the pages of a value: how many they are. @param number of the leaf */
+  take (node: number, number: number): number
+  /** The value whose pages were taken last. */
+  value (node: number): Buffer
+  /** Where in the file the value is. */
+  position (node: number): number
+}
+
+export function bigValues (pages: Pages, txnId: number, leaf: Buffer): BigValues {
+  let bytes = Buffer.allocUnsafeSlow(PAGE_BYTES)
+  let view: Buffer | undefined
+
+  const firstPage = (node: number) => u64(leaf, valueAt(leaf, node))
+
+  return {
+    take (node, number) {
+      const first = firstPage(node)
+      const count = u64(leaf, valueAt(leaf, node) + 16)
+      const size = valueBytes(leaf, node)
+      if (size > count * PAGE_BYTES - HEADER_BYTES) throw new DataFileError(`page ${number}: has a value of ${size} bytes on ${count} pages`)
+      // Not the leaf's transaction: a compacting backup makes that 1, but leaves these pages theirs.
+      pages.read(first, OVERFLOW, txnId, bytes)
+      const said = bytes.readUInt32LE(20)
+      if (said !== count) throw new DataFileError(`page ${first}: is the first of ${said} pages, not of ${count}`)
+      if (count > 1) pages.take(first + 1, count - 1, IN_USE)
+      return count
+    },
+
+    value (node) {
+      const size = valueBytes(leaf, node)
+      const rest = HEADER_BYTES + size - PAGE_BYTES
+      if (rest > bytes.length - PAGE_BYTES) {
+        const larger = Buffer.allocUnsafeSlow(PAGE_BYTES + 2 * rest)
+        bytes.copy(larger, 0, 0, PAGE_BYTES)
+        bytes = larger
+        view = undefined
+      }
+      if (rest > 0) pages.bytes((firstPage(node) + 1) * PAGE_BYTES, rest, bytes, PAGE_BYTES)
+      // Values are often as long as the one before, and a new buffer would take longer than the rest of this.
+      if (view?.length !== size) view = bytes.subarray(HEADER_BYTES, HEADER_BYTES + size)
+      return view
+    },
+
+    position: node => firstPage(node) * PAGE_BYTES + HEADER_BYTES
+  }
+}

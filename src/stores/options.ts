@@ -1,0 +1,19 @@
+/** What an opened store needs to know of the process that it is in, and tells it. */
+export interface StoreOptions {
+  /**
+   * `owner`, the default, has its directory to itself: refused while another process has it. `member` joins a directory
+   * that another process, its primary, owns and has checked.
+   */
+  readonly role?: 'owner' | 'member'
+  /** Told of what went wrong inside: a damaged record, a transaction that failed. Requests that met it fail by themselves. */
+  report? (error: Error): void
+  /** Told once that the store cannot go on: the process has to end, and the next one finds all that was acknowledged. */
+  onFatal? (error: Error): void
+  /** Told when a transaction begins and when it has ended, so that one that hangs is noticed. Both are called often. */
+  readonly commits?: { begin (): void, end (): void }
+}
+
+/** Data that this process has to itself although it does not open it: its workers do, as members. */
+export interface Claim {
+  release (): Promise<void>
+}
