@@ -1,7 +1,6 @@
 import cluster from 'node:cluster'
 import { once } from 'node:events'
 import { createServer, type AddressInfo } from 'node:net'
-import { extname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { attempt, authority, endGracefully, FAILED, GRACE, place, readyLine, StartError } from './cli.js'
 import { startOfTime, type Moment } from './clock.js'
@@ -27,8 +26,8 @@ export type Report =
 /** Milliseconds that workers have beside their own GRACE, so that one that hangs is killed and the others end by themselves. */
 const MORE_GRACE = 1_000
 
-/** The program of a worker, beside this file: as TypeScript while tests run. */
-const WORKER = fileURLToPath(new URL(`./worker${extname(import.meta.url)}`, import.meta.url))
+/** The program of a worker. */
+const WORKER = fileURLToPath(new URL('worker.js', import.meta.url))
 
 /**
  * Takes the data, and has several workers serve it, replacing those that die. Serves no request itself. Ends the process

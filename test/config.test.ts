@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { pathToFileURL } from 'node:url'
 import t from 'tap'
 import { readConfig, SETTINGS, type Config } from '../src/config.js'
 import { DATA_COMMANDS, type DataCommand } from '../src/data/table.js'
@@ -184,8 +185,8 @@ t.test('help of the commands', async t => {
 })
 
 t.test('the version is the one in package.json', async t => {
-  const manifest = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'))
+  const manifest = JSON.parse(readFileSync('package.json', 'utf8'))
   t.equal(VERSION, manifest.version)
-  t.equal(readVersion(new URL('../dist/src/', import.meta.url)), manifest.version, 'from the built file')
+  t.equal(readVersion(pathToFileURL('dist/src/')), manifest.version, 'from the built file')
   t.throws(() => readVersion(new URL('file:///some/where/else/')), { message: /no package.json of holdfast/ })
 })

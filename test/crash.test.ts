@@ -10,7 +10,7 @@ import { cell, type State } from './crash/model.js'
 import { amount, randomOf, seedOf } from './crash/random.js'
 import { members } from './crash/read-back.js'
 import { check, kill, killDuringStarts, write, type Tally } from './crash/rounds.js'
-import { assertBuilt, killAll, launch } from './crash/server.js'
+import { killAll, launch } from './crash/server.js'
 import { commonWriter, COMMON, randomWriter } from './crash/writer.js'
 
 const ROUNDS = amount('CRASH_ROUNDS', 5)
@@ -60,7 +60,6 @@ t.test('the reading: values come in their exact text', async t => {
 const seed = seedOf()
 
 t.test(`SIGKILL at any moment, seed ${seed}`, async t => {
-  assertBuilt()
   const place = mkdtempSync(join(tmpdir(), 'holdfast-crash-'))
   t.teardown(async () => {
     await killAll()

@@ -4,15 +4,13 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { amount, randomOf, seedOf } from './crash/random.js'
-import { assertBuilt, launch, type Server } from './crash/server.js'
+import { launch, type Server } from './crash/server.js'
 import { launcher } from './crash/hosted.js'
 import { command, ledgerOf, newSession, rest, type Reply } from './faults/client.js'
 import { DAMAGED, fill, survey, type Contents } from './faults/contents.js'
 import { copyOf, damage, hasSecret } from './faults/damage.js'
 import { mount, mountTmpfs, notMountable, otherUser, placeOf, takeSpace } from './faults/places.js'
 import { inject, logLines, logOf, logTo, notInjectable, ownerOf } from './faults/processes.js'
-
-assertBuilt()
 
 const MOUNTS = { skip: notMountable() ?? false }
 const INJECTS = { skip: await notInjectable() ?? false }

@@ -12,7 +12,7 @@ import { makeDirectory } from '../src/stores/lmdb-files.js'
 import { claimStore } from '../src/stores/open.js'
 import { dump, ID, idOf, json, sessionOf, set, START } from './store-suite.js'
 
-const LMDB = fileURLToPath(new URL('../src/stores/lmdb.ts', import.meta.url))
+const LMDB = fileURLToPath(import.meta.resolve('../src/stores/lmdb.js'))
 
 /** A directory with a store that has been closed: one session, whose key `a` is a text that stands nowhere else. */
 async function closed (t: Test, value = 'needle'): Promise<string> {
@@ -204,7 +204,7 @@ t.test('a directory is one process\'s: another is refused, and told whose it is'
     await lmdbStore(${JSON.stringify(directory)})
     console.log('open')
     setInterval(() => {}, 1000)`
-  const child = spawn(process.execPath, [...process.execArgv, '--input-type=module', '-e', source], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn(process.execPath, ['--input-type=module', '-e', source], { stdio: ['ignore', 'pipe', 'inherit'] })
   t.teardown(() => child.kill('SIGKILL'))
   await once(child.stdout, 'data')
   await t.rejects(lmdbStore(directory), { message: new RegExp(`^process ${child.pid} on`) })

@@ -4,8 +4,9 @@ import { readFileSync } from 'node:fs'
 import { request, type IncomingMessage } from 'node:http'
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
+import { resolve as resolvePath } from 'node:path'
 import { text } from 'node:stream/consumers'
-import { fileURLToPath, pathToFileURL } from 'node:url'
+import { pathToFileURL } from 'node:url'
 import type { TSchema } from '@sinclair/typebox'
 import type { InjectOptions } from 'fastify'
 import t, { type Test } from 'tap'
@@ -42,7 +43,7 @@ interface Run { readonly code: unknown, readonly stdout: string }
 
 /** Runs the program of a package in an empty environment; nothing here may ask the network. */
 async function run (bin: string, args: readonly string[], cwd: string): Promise<Run> {
-  const program = fileURLToPath(new URL(`../node_modules/${bin}`, import.meta.url))
+  const program = resolvePath('node_modules', bin)
   const env = { PATH: process.env.PATH, HOME: cwd, REDOCLY_TELEMETRY: 'off', REDOCLY_SUPPRESS_UPDATE_NOTICE: 'true' }
   return await new Promise(resolve => {
     execFile(process.execPath, [program, ...args], { cwd, env, maxBuffer: 2 ** 24 }, (error, stdout) => { resolve({ code: error?.code ?? 0, stdout }) })

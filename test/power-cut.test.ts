@@ -13,7 +13,7 @@ import type { Fault } from './crash/judge.js'
 import { launcher } from './crash/hosted.js'
 import { amount, randomOf, seedOf, type Random } from './crash/random.js'
 import { expectation, notRecordable, record, type Recording } from './crash/recording.js'
-import { assertBuilt, killAll, launch, type Server } from './crash/server.js'
+import { killAll, launch, type Server } from './crash/server.js'
 
 const CUTS = amount('POWER_CUTS', 40)
 
@@ -59,7 +59,6 @@ const seed = seedOf()
 const reason = notRecordable()
 
 t.test(`power cuts at any moment, seed ${seed}`, { skip: reason ?? false }, async t => {
-  assertBuilt()
   const place = mkdtempSync(join(tmpdir(), 'holdfast-power-cut-'))
   t.teardown(async () => {
     await killAll()

@@ -5,7 +5,7 @@ import { Agent, request, type ClientRequest, type IncomingHttpHeaders, type Inco
 import type { Socket } from 'node:net'
 import { text } from 'node:stream/consumers'
 import type { Test } from 'tap'
-import { assertBuilt, MAIN, UNCOUNTED } from './crash/server.js'
+import { MAIN, UNCOUNTED } from './crash/server.js'
 
 const ENV = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('HOLDFAST_')))
 
@@ -28,7 +28,6 @@ export interface LogLine { readonly level: number, readonly msg: string, readonl
 
 /** Starts the built server as tap starts a test: the lines it runs are counted, unless it is killed. That takes it twice as long. */
 export function start (t: Test, args: readonly string[], options: StartOptions = {}) {
-  assertBuilt()
   const { cwd = t.testdir(), detached = false, preload, through = [] } = options
   const preloaded = preload === undefined ? [] : ['--import', `data:text/javascript,${encodeURIComponent(preload)}`]
   const [program, ...rest] = [...through, process.execPath, ...preloaded, MAIN, ...args]

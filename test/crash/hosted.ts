@@ -6,10 +6,10 @@ import { fileURLToPath } from 'node:url'
 import { launch, UNCOUNTED, type Exit, type Server } from './server.js'
 
 /** Servers in one process, after which another goes on: what is wrong with its memory would be blamed on a later one. */
-const SERVERS = 8
+const SERVERS = 25
 
 /** What the process says: where it serves, or how the start or the stop ended. */
-type Said = { readonly port: number } | { readonly code: number, readonly stderr: string }
+export type Said = { readonly port: number } | { readonly code: number, readonly stderr: string }
 
 interface Host { readonly child: ChildProcess, readonly exited: Promise<Exit>, left: number }
 

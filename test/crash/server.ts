@@ -1,40 +1,15 @@
 // The built server as a process of its own, and connections to it.
 import { spawn } from 'node:child_process'
-import { createHash } from 'node:crypto'
 import { once } from 'node:events'
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { Agent, request as httpRequest } from 'node:http'
-import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Answer, Request } from './requests.js'
 
-const ROOT = fileURLToPath(new URL('../../', import.meta.url))
-const DIST = join(ROOT, 'dist')
-export const MAIN = join(DIST, 'src/main.js')
+/** The program of the server, built together with these tests. */
+export const MAIN = fileURLToPath(import.meta.resolve('../../src/main.js'))
 
 /** Starts a program without what tap puts into every one, which counts the lines it runs, and writes them down when it ends. */
 export const UNCOUNTED = ['env', '-u', 'NODE_OPTIONS']
-
-/** What tsc leaves behind about the sources it built: the SHA-256 of each. Times would not do: it writes only what changed. */
-interface BuildInfo { readonly fileNames: readonly string[], readonly fileInfos: ReadonlyArray<string | { readonly version: string }> }
-
-/** @throws Error unless dist/ was built from the sources as they are */
-export function assertBuilt (): void {
-  const info = join(DIST, '.tsbuildinfo')
-  if (!existsSync(MAIN) || !existsSync(info)) throw new Error('dist/ is not there: run npm run build first')
-  const { fileNames, fileInfos } = JSON.parse(readFileSync(info, 'utf8')) as BuildInfo
-  const built = new Map(fileNames.map((name, index) => {
-    const entry = fileInfos[index]!
-    return [join(DIST, name), typeof entry === 'string' ? entry : entry.version]
-  }))
-  for (const folder of ['src', 'routes', 'openapi']) {
-    for (const name of readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' }).filter(name => name.endsWith('.ts'))) {
-      const file = join(ROOT, folder, name)
-      const version = createHash('sha256').update(readFileSync(file)).digest('hex')
-      if (built.get(file) !== version) throw new Error(`${join(folder, name)} has changed since dist/ was built: run npm run build first`)
-    }
-  }
-}
 
 export interface Exit { readonly code: number | null, readonly signal: string | null, readonly stderr: string }
 
@@ -64,7 +39,7 @@ process.once('exit', () => { for (const server of running) server.signal('SIGKIL
 export function launch (directory: string, through: readonly string[] = []): Server {
   const [program, ...args] = [...through, ...UNCOUNTED, process.execPath, MAIN, '--port', '0', '--store', `lmdb:${directory}`]
   // A process group of its own, so that the signals reach whatever it starts.
-  const child = spawn(program!, args, { cwd: ROOT, detached: true, stdio: ['ignore', 'pipe', 'pipe'], env: { PATH: process.env['PATH'] } })
+  const child = spawn(program!, args, { detached: true, stdio: ['ignore', 'pipe', 'pipe'], env: { PATH: process.env['PATH'] } })
   const output = { stdout: '', stderr: '' }
   child.stdout.setEncoding('utf8').on('data', text => { output.stdout += text })
   child.stderr.setEncoding('utf8').on('data', text => { output.stderr += text })

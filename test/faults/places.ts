@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process'
 import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { MAIN } from '../crash/server.js'
 import type { Test } from 'tap'
 import { killAll } from '../crash/server.js'
 
@@ -75,5 +75,3 @@ export function otherUser (): { readonly through: readonly string[], readonly re
   if (error !== undefined) return { through, reason: `setpriv is needed to become another user: ${error.message}` }
   return status === 0 ? { through } : { through, reason: `another user cannot start the server: ${stderr.trim()}` }
 }
-
-const MAIN = fileURLToPath(new URL('../../dist/src/main.js', import.meta.url))
