@@ -7,6 +7,7 @@ import t, { type Test } from 'tap'
 import { InputError } from '../src/data/input-error.js'
 import { dataStores } from '../src/data/lmdb-data.js'
 import type { SessionStore } from '../src/session.js'
+import { writeStamp } from '../src/stores/lmdb-files.js'
 import { guardOf } from '../src/stores/lmdb-guard.js'
 import { writeFault } from '../src/stores/lmdb-faults.js'
 import { lmdbStore } from '../src/stores/lmdb.js'
@@ -138,6 +139,29 @@ t.test('a data file that is none is not opened, not even to look at it', async t
   t.match((await lmdbStore(directory).catch(error => error as Error)), { message: /page 0: is not of LMDB/ }, 'nobody holds it')
 })
 
+t.test('what has rotted since the store was closed is seen: at the start if the file is small, and by --verify', async t => {
+  const { directory, store } = await filled(t)
+  await store.close()
+  corrupt(directory, 'needle')
+  writeStamp(directory)
+  const toldOf = async () => {
+    const told: string[] = []
+    const again = await lmdbStore(directory, { report: error => { told.push(error.message) } })
+    await again.close()
+    return told
+  }
+  t.match(await toldOf(), [/^1 records in .* are damaged/])
+  fs.truncateSync(join(directory, 'data.mdb'), 65 * 2 ** 20)
+  writeStamp(directory)
+  t.strictSame(await toldOf(), [], 'reading a large file takes its time')
+  t.match(await dataStores.verify(`lmdb:${directory}`, {}), { damaged: 1 })
+  const file = fs.openSync(join(directory, 'data.mdb'), 'r+')
+  fs.writeSync(file, Buffer.alloc(4096 * 5), 0, 4096 * 5, 4096 * 2)
+  fs.closeSync(file)
+  writeStamp(directory)
+  await t.rejects(dataStores.verify(`lmdb:${directory}`, {}), /data\.mdb is damaged/)
+})
+
 t.test('a damaged value is named with its session', async t => {
   const { directory, store } = await filled(t)
   await store.close()
@@ -217,6 +241,14 @@ t.test('what LMDB says of itself: corruption is damage, and what it cannot go on
   const make = () => guardOf(root, () => 0, directory, { onFatal: error => { fatal.push(error.message) } })
   t.throws(() => make().read(() => { throw new Error('MDB_CORRUPTED: Located page was wrong type') }), { message: 'What is stored there is damaged.' })
   t.throws(() => make().settled(() => { throw new Error('of ours') }), { message: 'of ours' })
+
+  fault = lmdbError('MDB_BAD_TXN: Transaction must abort, has a child, or is invalid')
+  let runs = 0
+  make().transact(() => { if (++runs === 2) fault = undefined })
+  t.equal(runs, 2, 'what LMDB gave up is tried once more')
+  fault = lmdbError('MDB_BAD_TXN: Transaction must abort, has a child, or is invalid')
+  t.throws(() => make().transact(() => { runs++ }), { message: /could not write/ })
+  t.equal(runs, 4)
 
   fault = lmdbError(`Attempting to write page ${'x'.repeat(100)}`)
   const overrun = make()

@@ -29,7 +29,7 @@ export const dataStores: DataStores = {
     }
   },
   inspect: async (url, now) => await withReader(url, async reader => await inspect(reader, directoryOf(url), now)),
-  verify: async (url, watch) => await withReader(url, async reader => await verify(reader, watch))
+  verify: async (url, watch) => await withReader(url, async reader => await verify(reader, watch), true)
 }
 
 function directoryOf (url: string): string {
@@ -46,8 +46,8 @@ async function reading<T> (open: () => Promise<T>): Promise<T> {
   }
 }
 
-async function withReader<T> (url: string, use: (reader: Reader) => Promise<T>): Promise<T> {
-  const reader = await reading(async () => await openReader(directoryOf(url)))
+async function withReader<T> (url: string, use: (reader: Reader) => Promise<T>, thorough = false): Promise<T> {
+  const reader = await reading(async () => await openReader(directoryOf(url), thorough))
   try {
     return await use(reader)
   } finally {

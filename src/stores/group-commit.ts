@@ -23,9 +23,9 @@ interface Job {
 
 /**
  * Collects work and runs all of it once per turn of the event loop in one call of `transact`, which must run its argument
- * once and return when the result is durable, or throw when nothing of it was kept. A turn takes at most `most` pieces, and
- * begins none after TURN milliseconds, in the order they came; the rest waits for the next turn, so that the event loop
- * gets to everything else in between.
+ * and return when the result is durable, or throw when nothing of it was kept; after that it may also run it once more. A
+ * turn takes at most `most` pieces, and begins none after TURN milliseconds, in the order they came; the rest waits for the
+ * next turn, so that the event loop gets to everything else in between.
  *
  * @param elapsed a monotonic clock in milliseconds: how long work takes is all that it is asked
  */

@@ -2,7 +2,7 @@ import { closeSync, existsSync, fstatSync, openSync, renameSync, rmSync, writeFi
 import { join } from 'node:path'
 import { refuseWhenFull } from './lmdb-faults.js'
 import { checkDataFile, DataFileError } from './lmdb-file.js'
-import { FILES, hasMarker, isAsClosed, makeDirectory, otherFormat, PRIVATE_FILE, removeStamp, syncDirectory, writeMarker } from './lmdb-files.js'
+import { FILES, hasMarker, makeDirectory, needsCheck, otherFormat, PRIVATE_FILE, removeStamp, syncDirectory, writeMarker } from './lmdb-files.js'
 import { lockAsOwner, lockOut, type Lock } from './lmdb-locks.js'
 import { FORMAT, hasOwnKey, isFormat, isIntact } from './lmdb-records.js'
 import { makeData } from './lmdb-root.js'
@@ -48,7 +48,7 @@ async function prepare (directory: string, report: (error: Error) => void): Prom
   if (!existsSync(data)) {
     if (isMarked) throw new Error(`${FILES.data} is missing beside ${FILES.marker}: put it back, or restore a backup; only in an empty directory a new store is made`)
     await make(directory)
-  } else if (!isAsClosed(directory)) {
+  } else if (needsCheck(directory)) {
     checkData(data, report)
   }
   readyFiles(directory)

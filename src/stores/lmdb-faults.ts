@@ -59,6 +59,14 @@ export function hasOverrun ({ message }: Error): boolean {
   return at >= 0 && message.length - at >= DESCRIPTION_BYTES
 }
 
+/**
+ * Whether LMDB gave up a transaction of which nothing was written. With large ones it happens that it does so while it notes
+ * free pages, though nothing is wrong (lmdb 3.5.6; seen once in more than 10,000): the same work then succeeds.
+ */
+export function isGivenUp (error: unknown): boolean {
+  return error instanceof Error && error.message.includes('MDB_BAD_TXN')
+}
+
 /** What LMDB says of pages that cannot be what was written. */
 export function isCorruption (error: unknown): boolean {
   return error instanceof Error && /MDB_(CORRUPTED|PAGE_NOTFOUND|INVALID)/.test(error.message)

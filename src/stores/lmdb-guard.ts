@@ -1,7 +1,7 @@
 import type { RootDatabase, Transaction } from 'lmdb'
 import { StatusError } from '../status.js'
 import type { Settled } from './group-commit.js'
-import { hasOverrun, isCorruption, isHalfLine, isPoisoned, refuseWhenFull, writeFault } from './lmdb-faults.js'
+import { hasOverrun, isCorruption, isGivenUp, isHalfLine, isPoisoned, refuseWhenFull, writeFault } from './lmdb-faults.js'
 import { damaged } from './lmdb-records.js'
 import type { StoreOptions } from './options.js'
 
@@ -13,7 +13,7 @@ export interface Guard {
   seeing<T> (read: () => T): T
   /** What is committed up to now, to be read over several turns of the event loop. Its done() has to be called. */
   snapshot (): Transaction
-  /** Runs work in a transaction; what it returned is durable then. @throws {StatusError} LimitExceeded, StoreUnavailable */
+  /** Runs work in a transaction, of which it may need two; what it returned is durable then. @throws {StatusError} LimitExceeded, StoreUnavailable */
   transact (work: () => void): void
   /** Work inside a transaction. Damage is its own failure, and not that of the transaction. */
   settled<T> (work: () => Settled<T>): Settled<T>
@@ -83,6 +83,23 @@ export function guardOf (root: RootDatabase, takeGrowth: () => number, directory
     })
   }
 
+  function commit (work: () => void): void {
+    root.transactionSync(() => {
+      takeGrowth()
+      work()
+      refuseWhenFull(directory, takeGrowth())
+    })
+  }
+
+  function commitOrAgain (work: () => void): void {
+    try {
+      commit(work)
+    } catch (error) {
+      if (!isGivenUp(error)) throw error
+      commit(work)
+    }
+  }
+
   return {
     read,
     seeing,
@@ -95,11 +112,7 @@ export function guardOf (root: RootDatabase, takeGrowth: () => number, directory
       if (poisoned !== undefined) throw poisoned
       commits?.begin()
       try {
-        root.transactionSync(() => {
-          takeGrowth()
-          work()
-          refuseWhenFull(directory, takeGrowth())
-        })
+        commitOrAgain(work)
         isFailing = false
       } catch (cause) {
         throw failed(cause)

@@ -2,7 +2,7 @@ import { existsSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import type { RootDatabase } from 'lmdb'
 import { checkData } from './lmdb-check.js'
-import { FILES, hasMarker, isAsClosed } from './lmdb-files.js'
+import { FILES, hasMarker, needsCheck } from './lmdb-files.js'
 import { lockOutIfUsed } from './lmdb-locks.js'
 import { openRoot } from './lmdb-root.js'
 
@@ -19,9 +19,10 @@ export interface Reader {
 
 /**
  * Opens a store to read it, and leaves its directory as it is. Unless a server has it, it is checked first.
+ * @param thorough checks the data file even if it is as it was closed
  * @throws {NoStoreError} @throws {Error} when its data is damaged
  */
-export async function openReader (directory: string): Promise<Reader> {
+export async function openReader (directory: string, thorough = false): Promise<Reader> {
   const data = join(directory, FILES.data)
   if (!statSync(directory, { throwIfNoEntry: false })?.isDirectory()) throw new NoStoreError(`there is no directory ${directory}`)
   if (!hasMarker(directory)) throw new NoStoreError(`${directory} holds no store of Holdfast's`)
@@ -29,7 +30,7 @@ export async function openReader (directory: string): Promise<Reader> {
   const quiet = lockOutIfUsed(directory)
   const had = existsSync(join(directory, LOCK_FILE))
   try {
-    if (quiet !== undefined && !isAsClosed(directory)) checkData(data, () => {})
+    if (quiet !== undefined && (thorough || needsCheck(directory))) checkData(data, () => {})
     const root = openRoot(directory, true)
     return {
       root,

@@ -1,4 +1,4 @@
-import type { Database, RootDatabase, Transaction } from 'lmdb'
+import type { RootDatabase, Transaction } from 'lmdb'
 import type { JsonText } from '../json/text.js'
 import { deadline } from '../session.js'
 import { StatusError } from '../status.js'
@@ -6,7 +6,7 @@ import {
   allKeys, decodeKey, decodeNumber, decodeStored, decodeText, encodeExpiry, encodeGeneration, encodeKey, encodeNothing, encodeNumber,
   encodeStored, encodeText, endOfDue, fits, generationOf, keyRange, type Stored
 } from './lmdb-records.js'
-import { PAGE_BYTES } from './lmdb-pages.js'
+import { entries, writerOf, type Table } from './lmdb-writer.js'
 import type { Source } from './view.js'
 
 /** A session with more keys than this leaves them to the trash when it goes, so that no request waits for their removal. */
@@ -55,8 +55,6 @@ export interface Tables {
   removeAll (): void
 }
 
-type Table = Database<Buffer, Buffer>
-
 /** The names of all tables but `meta`. */
 export const TABLE_NAMES = ['sessions', 'keys', 'expiry', 'trash'] as const
 
@@ -65,44 +63,11 @@ export function openTable (root: RootDatabase, name: string): Table {
   return root.openDB(name, { keyEncoding: 'binary', encoding: 'binary' })
 }
 
-/** Bytes that LMDB keeps about a free page. */
-const FREE_PAGE_BYTES = 8
-
-/** Pages that LMDB copies for one change, at most: a path through a tree, which is never deeper in practice. */
-const PATH = 5
-
-/** With more changes than this in a transaction they mostly share all of their paths but the leaves. */
-const FEW_CHANGES = 1_000
-
 /** Opens the tables. */
 export function openTables (root: RootDatabase): Tables {
   const [sessions, keys, expiry, trash] = TABLE_NAMES.map(name => openTable(root, name)) as [Table, Table, Table, Table] // One each.
   const meta = openTable(root, 'meta')
-  const changed = { entries: 0, bytes: 0 }
-
-  function count (bytes: number): void {
-    changed.entries++
-    changed.bytes += bytes
-  }
-
-  function put (table: Table, key: Buffer, value: Buffer): void {
-    count(key.length + value.length)
-    table.putSync(key, value)
-  }
-
-  function remove (table: Table, key: Buffer): boolean {
-    count(0)
-    return table.removeSync(key)
-  }
-
-  /** Stores an entry; 1 when it is new, else 0. */
-  function write (table: Table, key: Buffer, value: Buffer): number {
-    count(key.length + value.length)
-    // lmdb does answer this, but its declarations say that it answers nothing.
-    const isNew = table.putSync(key, value, { noOverwrite: true }) as unknown as boolean
-    if (!isNew) table.putSync(key, value)
-    return isNew ? 1 : 0
-  }
+  const { put, write, remove, clear, takeGrowth } = writerOf([sessions, keys, expiry, trash])
 
   function newGeneration (): number {
     const stored = meta.get(NEXT_KEY)
@@ -200,13 +165,7 @@ export function openTables (root: RootDatabase): Tables {
       return 1
     },
 
-    takeGrowth () {
-      const { entries, bytes } = changed
-      changed.entries = changed.bytes = 0
-      // No more leaves can have been copied than there are.
-      const leaves = entries > FEW_CHANGES ? Math.min(entries, [sessions, keys, expiry, trash].reduce((sum, table) => sum + pages(table), 0)) : entries
-      return (leaves + (PATH - 1) * Math.min(entries, FEW_CHANGES)) * PAGE_BYTES + 2 * bytes
-    },
+    takeGrowth,
 
     counts () {
       let dead = 0
@@ -214,13 +173,7 @@ export function openTables (root: RootDatabase): Tables {
       return { sessions: entries(sessions), keys: entries(keys) - dead }
     },
 
-    removeAll () {
-      for (const table of [sessions, keys, expiry, trash]) {
-        // The pages that were in use are noted as free.
-        count(pages(table) * FREE_PAGE_BYTES)
-        table.clearSync()
-      }
-    }
+    removeAll: clear
   }
 }
 
@@ -230,18 +183,6 @@ function isThere (some: Iterable<Buffer>): boolean {
 
 function deadlineOf (stored: Stored | undefined): number {
   return stored === undefined ? Infinity : deadline(stored.session)
-}
-
-/** lmdb declares its statistics as an object of unknown content; these are always among it. */
-interface Statistics { readonly entryCount: number, readonly treeBranchPageCount: number, readonly treeLeafPageCount: number, readonly overflowPages: number }
-
-function entries (table: { getStats (): object }): number {
-  return (table.getStats() as Statistics).entryCount
-}
-
-function pages (table: { getStats (): object }): number {
-  const { treeBranchPageCount, treeLeafPageCount, overflowPages } = table.getStats() as Statistics
-  return treeBranchPageCount + treeLeafPageCount + overflowPages
 }
 
 function sourceOf (keys: Table, { generation, size }: Stored, transaction: Snapshot): Source {
