@@ -2,7 +2,7 @@ import { existsSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import type { RootDatabase } from 'lmdb'
 import { checkData } from '../stores/lmdb-check.js'
-import { FILES, makeDirectory, syncFile, writeMarker } from '../stores/lmdb-files.js'
+import { FILES, makeDirectory, statOf, syncFile, writeMarker } from '../stores/lmdb-files.js'
 import { lmdbReader, lmdbStore } from '../stores/lmdb.js'
 import { openReader, NoStoreError, type Reader } from '../stores/lmdb-reader.js'
 import { parseStoreUrl } from '../stores/open.js'
@@ -56,7 +56,7 @@ async function withReader<T> (url: string, use: (reader: Reader) => Promise<T>, 
 }
 
 function refuseUsed (directory: string): void {
-  const found = statSync(directory, { throwIfNoEntry: false })
+  const found = statOf(directory)
   if (found === undefined) return
   if (!found.isDirectory()) throw new InputError(`${directory} is a file and not a directory`)
   if (readdirSync(directory).length > 0) throw new InputError(`${directory} is not empty: a backup is made in a directory of its own`)
@@ -66,7 +66,7 @@ async function backup ({ root }: Reader, source: string, directory: string, now:
   const isNew = !existsSync(directory)
   const copy = join(directory, FILES.data)
   const whole = statSync(join(source, FILES.data)).size
-  const timer = setInterval(() => report?.({ done: statSync(copy, { throwIfNoEntry: false })?.size ?? 0, of: whole }), LOOK_EVERY)
+  const timer = setInterval(() => report?.({ done: statOf(copy)?.size ?? 0, of: whole }), LOOK_EVERY)
   try {
     makeDirectory(directory)
     signal?.throwIfAborted()

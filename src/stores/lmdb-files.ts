@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, type Stats, statSync, writeFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { FORMAT } from './lmdb-records.js'
 
@@ -27,14 +27,24 @@ export const PRIVATE_FILE = 0o600
 
 /** Makes a directory and those above it, durably. Rejects what is there and no directory. */
 export function makeDirectory (directory: string): void {
-  const found = statSync(directory, { throwIfNoEntry: false })
-  if (found !== undefined && !found.isDirectory()) throw new Error('it is a file and not a directory')
+  const found = statOf(directory)
+  if (found?.isDirectory() === false) throw new Error(`${directory} is a file and not a directory`)
   if (found !== undefined) return
   // One by one, because Node's `recursive` never returns below a directory such as /proc that takes no new ones.
   const parent = dirname(resolve(directory))
   makeDirectory(parent)
   mkdirSync(directory, { mode: PRIVATE_DIRECTORY })
   syncDirectory(parent)
+}
+
+/** What there is under a name; undefined when nothing is, on the way to it either, where Node before 22 would throw. */
+export function statOf (path: string): Stats | undefined {
+  try {
+    return statSync(path)
+  } catch (error) {
+    if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return undefined // As Node's file system throws.
+    throw error
+  }
 }
 
 /** Makes durable which files are in a directory. */

@@ -1,8 +1,8 @@
-import { existsSync, rmSync, statSync } from 'node:fs'
+import { existsSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { RootDatabase } from 'lmdb'
 import { checkData } from './lmdb-check.js'
-import { FILES, hasMarker, needsCheck } from './lmdb-files.js'
+import { FILES, hasMarker, needsCheck, statOf } from './lmdb-files.js'
 import { lockOutIfUsed } from './lmdb-locks.js'
 import { openRoot } from './lmdb-root.js'
 
@@ -24,7 +24,7 @@ export interface Reader {
  */
 export async function openReader (directory: string, thorough = false): Promise<Reader> {
   const data = join(directory, FILES.data)
-  if (!statSync(directory, { throwIfNoEntry: false })?.isDirectory()) throw new NoStoreError(`there is no directory ${directory}`)
+  if (!statOf(directory)?.isDirectory()) throw new NoStoreError(`there is no directory ${directory}`)
   if (!hasMarker(directory)) throw new NoStoreError(`${directory} holds no store of Holdfast's`)
   if (!existsSync(data)) throw new Error(`${FILES.data} is missing beside ${FILES.marker}`)
   const quiet = lockOutIfUsed(directory)
