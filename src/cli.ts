@@ -16,6 +16,9 @@ export const MISCONFIGURED = 2
 /** Milliseconds that requests under way have to finish in after a signal. */
 export const GRACE = 10_000
 
+/** Milliseconds that everything else has after that, before the process is ended whatever it does. */
+export const SLACK = 1_000
+
 /** A fault that ends the start and is the operator's to mend: its message says all, so that no stack is shown. */
 export class StartError extends Error {}
 
@@ -39,7 +42,7 @@ export function authority (host: string, port: number): string {
 }
 
 /** Where a store keeps its data, to follow the word "data". It never holds a password, as a URL may. */
-export function place (url: string): string {
+export function placeOf (url: string): string {
   const store = parseStoreUrl(url)
   return store.kind === 'memory' ? 'in memory only' : `in ${resolve(store.directory)}`
 }
@@ -65,7 +68,7 @@ const FAULTS: Skipped = ['SIGILL', 'SIGTRAP', 'SIGABRT', 'SIGBUS', 'SIGFPE', 'SI
  * @param delay milliseconds that `close` may take
  * @param skip signals that mean nothing here
  */
-export function endGracefully (log: Logger, close: () => Promise<void>, delay = GRACE, skip: Skipped = []): { close (): void } {
+export function endGracefully (log: Logger, close: () => Promise<void>, delay = GRACE + SLACK, skip: Skipped = []): { close (): void } {
   return closeWithGrace({ delay, logger: log, skip: [...FAULTS, ...skip] }, async ({ err, signal, manual }) => {
     const asked = signal !== undefined || manual === true
     if (asked) log.info(signal === undefined ? 'stopping as it was told to' : `stopping because of ${signal}`)

@@ -36,14 +36,14 @@ export const ConfigSchema = Type.Object({
   workers: Type.String({
     default: '1',
     hint: 'number',
-    description: 'processes that serve, all on the same port and store; auto for one to a core',
+    description: 'processes that serve, all on the same port and store, up to 99; auto for one to a core',
     pattern: '^(auto|[1-9][0-9]?)$',
     allowed: '`auto` or a whole number from 1 to 99'
   }),
   bodyLimit: Type.Integer({
     default: DEFAULT_BODY_LIMIT,
     hint: 'bytes',
-    description: 'the largest request body',
+    description: 'the largest request body, from 1024 to 16777216',
     minimum: 1024,
     maximum: GREATEST_BODY_LIMIT
   }),

@@ -21,10 +21,17 @@ export interface Worker {
   kill (): void
 }
 
+export interface Ending {
+  /** Whether all that had served until then ended well. */
+  readonly endedWell: boolean
+  /** Whether all did that there ever were, and nothing can have befallen the data. */
+  readonly isSound: boolean
+}
+
 export interface Crew {
   readonly address: AddressInfo
-  /** Stops all workers and waits for them; whether all that had served ended well. */
-  stop (): Promise<boolean>
+  /** Stops all workers and waits for them. */
+  stop (): Promise<Ending>
   kill (): void
 }
 
@@ -74,11 +81,15 @@ export async function startCrew (count: number, launch: () => Worker, log: Logge
   let sweeper: Worker | undefined
   let stopping = false
   let endedWell = true
+  let isSound = true
 
   function add (): Worker {
     const worker = launch()
     alive.add(worker)
-    worker.ended.then(() => alive.delete(worker))
+    worker.ended.then(({ code }) => {
+      alive.delete(worker)
+      isSound &&= code === 0
+    })
     return worker
   }
 
@@ -146,7 +157,7 @@ export async function startCrew (count: number, launch: () => Worker, log: Logge
       stopping = true
       for (const worker of alive) serving.has(worker) ? worker.stop() : worker.kill()
       await allEnded()
-      return endedWell
+      return { endedWell, isSound }
     },
     kill
   }

@@ -6,8 +6,8 @@ export const MAX_NAME_BYTES = 256
 export const MAX_BATCH = 1000
 /** Bytes of a request's body, unless configured otherwise. */
 export const DEFAULT_BODY_LIMIT = 1024 * 1024
-/** The greatest such limit that can be configured, and so the most bytes that a stored value has. */
-export const GREATEST_BODY_LIMIT = 64 * 1024 * 1024
+/** The greatest such limit that can be configured, and so the most bytes that a stored value has: a reply can carry it. */
+export const GREATEST_BODY_LIMIT = 16 * 1024 * 1024
 /** Characters that a value may grow to by KV_APPEND, KV_UPDATE and KV_MERGE: running out of memory cannot be caught. */
 export const MAX_VALUE_LENGTH = 8 * 1024 * 1024
 /** Characters of values that one command may read or one reply may carry, for the same reason. */

@@ -1,19 +1,23 @@
 import cluster from 'node:cluster'
 import { once } from 'node:events'
 import { createServer, type AddressInfo } from 'node:net'
+import type { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
-import { attempt, authority, endGracefully, FAILED, GRACE, place, readyLine, StartError } from './cli.js'
+import type { Logger } from 'pino'
+import { attempt, authority, endGracefully, FAILED, GRACE, placeOf, readyLine, SLACK, StartError } from './cli.js'
 import { startOfTime, type Moment } from './clock.js'
 import type { Config } from './config.js'
 import { describe, startCrew, type End, type Worker } from './crew.js'
 import { closeLostConnections } from './handover.js'
+import { BEAT, BEAT_FD, listen, SILENCE } from './heartbeat.js'
 import { createLog } from './log.js'
+import type { StoreFiles } from './stores/options.js'
 import { claimStore } from './stores/open.js'
 import { VERSION } from './version.js'
 
 /** What the primary says to a worker. */
 export type Order =
-  | { readonly kind: 'start', readonly config: Config, readonly since: Moment }
+  | { readonly kind: 'start', readonly config: Config, readonly since: Moment, readonly files: StoreFiles }
   | { readonly kind: 'sweep' }
   | { readonly kind: 'stop' }
 
@@ -23,8 +27,8 @@ export type Report =
   | { readonly kind: 'listening', readonly address: AddressInfo }
   | { readonly kind: 'failed', readonly message: string }
 
-/** Milliseconds that workers have beside their own GRACE, so that one that hangs is killed and the others end by themselves. */
-const MORE_GRACE = 1_000
+/** The last is BEAT_FD. */
+const STDIO = ['inherit', 'inherit', 'inherit', 'ipc', 'pipe'] as const
 
 /** The program of a worker. */
 const WORKER = fileURLToPath(new URL('worker.js', import.meta.url))
@@ -39,23 +43,24 @@ const WORKER = fileURLToPath(new URL('worker.js', import.meta.url))
 export async function serveWithWorkers (config: Config, count: number): Promise<void> {
   const { store, host } = config
   const log = createLog(config)
-  const dataPlace = place(store)
+  const dataPlace = placeOf(store)
   const claim = await attempt(`open the data ${dataPlace}`, claimStore(store))
   try {
     const port = await attempt(`listen on ${authority(host, config.port)}`, freePort(host, config.port))
-    const start: Order = { kind: 'start', config: { ...config, port }, since: startOfTime(message => log.warn(message)) }
-    cluster.setupPrimary({ exec: WORKER, args: [] })
-    const crew = await startCrew(count, () => launch(start), log, () => process.exit(FAILED))
+    const start: Order = { kind: 'start', config: { ...config, port }, since: startOfTime(message => log.warn(message)), files: claim.files }
+    cluster.setupPrimary({ exec: WORKER, args: [], stdio: [...STDIO] })
+    const crew = await startCrew(count, () => launch(start, log), log, () => process.exit(FAILED))
     // On a second signal, too, and when closing took too long.
     process.once('exit', crew.kill)
     endGracefully(log, async () => {
-      const endedWell = await crew.stop()
-      await claim.release()
+      const { endedWell, isSound } = await crew.stop()
+      await claim.release(isSound)
       if (!endedWell) process.exit(FAILED)
-    }, GRACE + MORE_GRACE)
+      // A worker that hangs is killed before that, and the others end by themselves.
+    }, GRACE + 2 * SLACK)
     process.stdout.write(`${readyLine(VERSION, crew.address, dataPlace)}\n`)
   } catch (error) {
-    await claim.release()
+    await claim.release(false)
     throw error
   }
 }
@@ -72,7 +77,7 @@ async function freePort (host: string, port: number): Promise<number> {
   return address.port
 }
 
-function launch (start: Order): Worker {
+function launch (start: Order, log: Logger): Worker {
   const worker = cluster.fork()
   closeLostConnections(worker.process)
   // One that is gone needs no order, and what became of it is known from its end.
@@ -82,6 +87,12 @@ function launch (start: Order): Worker {
     // A process that could not be made has no other end.
     worker.on('error', () => resolve({ code: FAILED, signal: null }))
   })
+  const beats = worker.process.stdio[BEAT_FD] as Readable | undefined // As STDIO says; nothing when it could not be made.
+  const end = beats && listen(beats, () => {
+    log.error({ worker: worker.process.pid }, `worker ${worker.process.pid} is killed because it has given no sign of life for ${SILENCE * BEAT / 1e3} s: is it stopped?`)
+    worker.process.kill('SIGKILL')
+  })
+  ended.then(end)
   const listening = new Promise<AddressInfo>((resolve, reject) => {
     worker.on('message', (report: Report) => {
       if (report.kind === 'up') say(start)

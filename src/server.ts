@@ -1,7 +1,7 @@
 import type { AddressInfo } from 'node:net'
 import type { Logger } from 'pino'
 import { buildApp } from './app.js'
-import { attempt, authority, endGracefully, FAILED, place, readyLine, sweepRegularly } from './cli.js'
+import { attempt, authority, endGracefully, FAILED, GRACE, placeOf, readyLine, sweepRegularly } from './cli.js'
 import { clockFrom, startOfTime, type Moment } from './clock.js'
 import type { Config } from './config.js'
 import { createGateway } from './gateway.js'
@@ -23,23 +23,28 @@ export interface Server {
   close (): Promise<void>
 }
 
+/** What a server has to know of its process: nothing when that has the data to itself. */
+export interface Place extends Pick<StoreOptions, 'role' | 'files'> {
+  /** As of startWatchdog(). */
+  readonly beat?: number
+}
+
 /** Serves until a signal or a fault that nobody caught; then ends the process. @throws StartError */
 export async function serveAlone (config: Config): Promise<void> {
   const log = createLog(config)
-  const server = await startServer(config, log, startOfTime(message => log.warn(message)), 'owner')
+  const server = await startServer(config, log, startOfTime(message => log.warn(message)))
   server.sweep()
   endGracefully(log, server.close)
-  process.stdout.write(`${readyLine(VERSION, server.address, place(config.store))}\n`)
+  process.stdout.write(`${readyLine(VERSION, server.address, placeOf(config.store))}\n`)
 }
 
 /**
  * Opens the data and listens. When the store fails later on, this ends the process.
  *
  * @param since what its clock counts from
- * @param role whether this process has the data to itself, or has a primary that does
  * @throws StartError
  */
-export async function startServer (config: Config, log: Logger, since: Moment, role: NonNullable<StoreOptions['role']>): Promise<Server> {
+export async function startServer (config: Config, log: Logger, since: Moment, { beat, ...place }: Place = {}): Promise<Server> {
   const { store: url, host, port, bodyLimit } = config
   const readiness: { reason: string | undefined } = { reason: undefined }
   let closeApp = async (): Promise<void> => {}
@@ -53,13 +58,13 @@ export async function startServer (config: Config, log: Logger, since: Moment, r
     closeApp().finally(exit)
   }
 
-  const store = await attempt(`open the data ${place(url)}`, openStore(url, {
-    role,
+  const store = await attempt(`open the data ${placeOf(url)}`, openStore(url, {
+    ...place,
     report: error => log.error({ err: error }, 'a fault in the store'),
     onFatal,
-    commits: startWatchdog(log.isLevelEnabled('fatal'))
+    commits: startWatchdog(log.isLevelEnabled('fatal'), beat)
   }))
-  const gateway = await attempt(`use the data ${place(url)}`, createGateway(store, { now: clockFrom(since) })).catch(async error => {
+  const gateway = await attempt(`use the data ${placeOf(url)}`, createGateway(store, { now: clockFrom(since) })).catch(async error => {
     await store.close()
     throw error
   })
@@ -69,7 +74,13 @@ export async function startServer (config: Config, log: Logger, since: Moment, r
 
   async function close (): Promise<void> {
     readiness.reason ??= 'The server is stopping.'
+    // Anybody could keep it from ending with a request that never does.
+    const cut = setTimeout(() => {
+      log.warn(`closing the connections whose requests have not ended in ${GRACE / 1e3} s`)
+      app.server.closeAllConnections()
+    }, GRACE)
     await app.close()
+    clearTimeout(cut)
     await stopSweeping()
     await store.close()
   }

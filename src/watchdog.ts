@@ -1,5 +1,6 @@
 import { hostname } from 'node:os'
 import { Worker } from 'node:worker_threads'
+import { BEAT } from './heartbeat.js'
 import type { StoreOptions } from './stores/options.js'
 
 /** Milliseconds between two looks at the transaction that is open. */
@@ -8,7 +9,7 @@ const TICK = 250
 /** Looks at one and the same transaction after which it is taken to hang: 5 seconds. */
 const LIMIT = 20
 
-const MESSAGE = `ending because a transaction did not end in ${LIMIT * TICK / 1e3} s: the disk hangs, or another process that writes to the store. What was acknowledged is on the disk`
+const MESSAGE = `ending because a transaction did not end in ${LIMIT * TICK / 1e3} s: the disk hangs. What was acknowledged is on the disk`
 
 /** What a thread shares with the watchdog: the number of the transaction that is open, or 0; and whether it was given up. */
 const OPEN = 0
@@ -55,7 +56,7 @@ export function commitsIn (cells: Int32Array, exit: () => void): Required<StoreO
  */
 const THREAD = `
 const { writeSync } = require('node:fs')
-const { workerData: { cells, hostname, message } } = require('node:worker_threads')
+const { workerData: { cells, hostname, message, beat } } = require('node:worker_threads')
 const tick = (${watch})(cells, ${LIMIT}, () => {
   try {
     if (message !== undefined) writeSync(2, JSON.stringify({ level: 60, time: Date.now(), pid: process.pid, hostname, msg: message }) + '\\n')
@@ -65,15 +66,21 @@ const tick = (${watch})(cells, ${LIMIT}, () => {
   }
 })
 setInterval(tick, ${TICK})
+if (beat !== undefined) {
+  const live = () => { try { writeSync(beat, '.') } catch {} }
+  setInterval(live, ${BEAT})
+  live()
+}
 `
 
 /**
  * Ends this process when a transaction does not end in 5 seconds.
  * @param log whether to write a line about it, as pino would, to stderr
+ * @param beat a file descriptor that gets a sign of life every second: see heartbeat.ts
  */
-export function startWatchdog (log: boolean): Required<StoreOptions>['commits'] {
+export function startWatchdog (log: boolean, beat?: number): Required<StoreOptions>['commits'] {
   const cells = new Int32Array(new SharedArrayBuffer(2 * Int32Array.BYTES_PER_ELEMENT))
-  const workerData = { cells, hostname: hostname(), message: log ? MESSAGE : undefined }
+  const workerData = { cells, hostname: hostname(), message: log ? MESSAGE : undefined, beat }
   // Without the options of this process, which may load a debugger or a compiler.
   new Worker(THREAD, { eval: true, workerData, execArgv: [], env: {} }).unref()
   return commitsIn(cells, () => process.exit(1))

@@ -1,6 +1,7 @@
 import cluster from 'node:cluster'
 import { inspect } from 'node:util'
-import { endGracefully, FAILED, GRACE, StartError } from './cli.js'
+import { endGracefully, FAILED, GRACE, SLACK, StartError } from './cli.js'
+import { BEAT_FD } from './heartbeat.js'
 import { createLog } from './log.js'
 import type { Order, Report } from './primary.js'
 import { startServer } from './server.js'
@@ -17,10 +18,10 @@ function say (report: Report, then?: () => void): void {
   self.send(report, then)
 }
 
-async function start ({ config, since }: Extract<Order, { kind: 'start' }>): Promise<void> {
+async function start ({ config, since, files }: Extract<Order, { kind: 'start' }>): Promise<void> {
   const log = createLog(config)
-  const server = await startServer(config, log, since, 'member')
-  const ending = endGracefully(log, server.close, GRACE, ['SIGTERM', ...FOR_THE_PRIMARY])
+  const server = await startServer(config, log, since, { role: 'member', files, beat: BEAT_FD })
+  const ending = endGracefully(log, server.close, GRACE + SLACK, ['SIGTERM', ...FOR_THE_PRIMARY])
   let isStopping = false
 
   function stop (): void {

@@ -284,7 +284,7 @@ t.test('every fault of a line is named, with the number of the line, and nothing
     [`keys, "a\\udc00": ${KEY}`, line({ keys: '{"a\\udc00":1}' })],
     ['keys, "a": stands twice', line({ keys: `{"a":1,"b":2,"\\u0061":"${secret}"}` })],
     ['keys, "\\u{7f}\\u001b\\u{202e}": null is not a value', line({ keys: '{"a":1,"\\u007f\\u001b\\u202e":null}' })],
-    ['keys, "a": the value is longer than 64.0 MiB', line({ keys: `{"a":"${'x'.repeat(2 ** 26)}"}` })],
+    ['keys, "a": the value is longer than 16.0 MiB', line({ keys: `{"a":"${'x'.repeat(2 ** 24)}"}` })],
     ['is not JSON: byte 349: expected at most 130 levels of nesting', line({ keys: `{"a":${nest(129)}}` })],
     ['id: stands on an earlier line too', `${line()}\n${line()}`]
   ]

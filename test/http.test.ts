@@ -10,6 +10,7 @@ import { REST, type RestRoute } from '../routes/rest.js'
 import { buildApp, type AppOptions } from '../src/app.js'
 import { COMMANDS, COMMAND_NAMES } from '../src/commands/index.js'
 import { createGateway, sessionId } from '../src/gateway.js'
+import { GREATEST_BODY_LIMIT } from '../src/limits.js'
 import type { SessionStore } from '../src/session.js'
 import { memoryStore } from '../src/stores/memory.js'
 
@@ -167,6 +168,17 @@ t.test('transport faults are problems', async t => {
   const { send: sendToDefault } = await start(t)
   t.match(JSON.parse((await sendToDefault('POST', '/command', `"${'a'.repeat(2 ** 20 - 2)}"`)).payload), { ERR: { st: 13 } }, 'the limit is 1 MiB')
   problem(t, await sendToDefault('POST', '/command', `"${'a'.repeat(2 ** 20 - 1)}"`), 413)
+})
+
+t.test('the largest value that can be stored can be read', async t => {
+  const { send, tkn, session } = await start(t, { bodyLimit: GREATEST_BODY_LIMIT })
+  const frame = '{"value":""}'
+  const value = `"${'a'.repeat(GREATEST_BODY_LIMIT - frame.length)}"`
+  t.equal((await send('PUT', `${session}/keys/a`, `{"value":${value}}`)).statusCode, 201)
+  t.equal((await send('GET', `${session}/keys/a`)).payload === `{"value":${value}}`, true)
+  t.equal((await send('GET', `${session}/keys?key=a`)).payload === `{"tkn":"${tkn}","keys":{"a":${value}}}`, true)
+  const { payload } = await send('POST', '/command', `{"KV_GET":{"tkn":"${tkn}","keys":["a"]}}`)
+  t.equal(payload === `{"KV_GET_RSP":{"tkn":"${tkn}","keys":{"a":${value}}}}`, true)
 })
 
 t.test('any other method is 405, and Allow says which ones there are', async t => {

@@ -1,7 +1,7 @@
 // What an LMDB store makes of its directory: of what is missing, damaged, foreign, or in use by others.
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, truncateSync, utimesSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, truncateSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
@@ -182,6 +182,12 @@ t.test('the secret: in a file of its own, made once, refused when damaged, and m
   rmSync(file)
   const other = Buffer.alloc(32, 2)
   await withStore(directory, async store => t.strictSame(await store.secret(() => other), other))
+  rmSync(file)
+  const told: string[] = []
+  const store = await lmdbStore(directory, { report: error => { told.push(error.message) } })
+  for (let times = 0; times < 2; times++) t.strictSame(await store.secret(() => other), other)
+  t.match(told, [/^The file secret is missing although there are sessions/], 'once')
+  await store.close()
   // Another process makes one while this one is about to.
   rmSync(file)
   await withStore(directory, async store => {
@@ -223,7 +229,7 @@ t.test('members share a directory that their primary has claimed', async t => {
   t.ok(await two.find(ID, START))
   await t.rejects(lmdbStore(directory), /has it/)
   await one.close()
-  await claim.release()
+  await claim.release(true)
   t.notOk(existsSync(join(directory, 'closed.json')), 'somebody may still write')
   await t.rejects(lockOut(directory, 100), /still use it/)
   setTimeout(() => { two.close().catch(t.threw) }, 60)
@@ -232,9 +238,76 @@ t.test('members share a directory that their primary has claimed', async t => {
   t.throws(() => lockAsMember(directory), /about to open it/)
   await t.rejects(lmdbStore(directory, { role: 'member' }), /about to open it/)
   await store.close()
-  await (await claimDirectory(directory)).release()
+  await (await claimDirectory(directory)).release(true)
   t.ok(existsSync(join(directory, 'closed.json')))
+  await (await claimDirectory(directory)).release(false)
+  t.notOk(existsSync(join(directory, 'closed.json')), 'a worker has died')
   await t.rejects(claimStore('memory:'), /cannot share/)
+})
+
+t.test('files that are removed or replaced while they are in use: nothing is acknowledged that would go with them', async t => {
+  for (const name of ['data.mdb', 'lock.mdb']) {
+    for (const replaced of [false, true]) {
+      for (const writes of [true, false]) {
+        const directory = await closed(t)
+        const fatal: string[] = []
+        const store = await lmdbStore(directory, { onFatal: error => { fatal.push(error.message) } })
+        renameSync(join(directory, name), join(directory, 'elsewhere'))
+        if (replaced) copyFileSync(join(directory, 'elsewhere'), join(directory, name))
+        const opened = { message: 'The store has to be opened anew.' }
+        const act = async (): Promise<unknown> => writes ? await set(store, ID, START, { c: json(1) }) : await store.sweep(START, 1)
+        for (let times = 0; times < 2; times++) await t.rejects(act, opened)
+        t.match(fatal, [new RegExp(`^${name} in .* was removed or replaced while it was in use`)], 'once')
+        await store.close()
+        t.notOk(existsSync(join(directory, 'closed.json')))
+        if (name === 'lock.mdb' || replaced) continue
+        await t.rejects(lmdbStore(directory), /data\.mdb is missing/)
+      }
+    }
+  }
+})
+
+t.test('a member opens nothing but what its primary has checked', async t => {
+  const directory = await closed(t)
+  const claim = await claimDirectory(directory)
+  const { files } = claim
+  const member = await lmdbStore(directory, { role: 'member', files })
+  await member.close()
+  rmSync(join(directory, 'data.mdb'))
+  await t.rejects(lmdbStore(directory, { role: 'member', files }), { message: /^data\.mdb in .* was removed or replaced/ })
+  t.notOk(existsSync(join(directory, 'data.mdb')))
+  await claim.release(false)
+})
+
+t.test('what is no file where one should be is named', async t => {
+  for (const name of ['data.mdb', 'lock.mdb', 'holdfast.json', 'closed.json', 'secret', 'owner.lock', 'members.lock']) {
+    const directory = await closed(t)
+    rmSync(join(directory, name), { force: true })
+    mkdirSync(join(directory, name))
+    await t.rejects(lmdbStore(directory), { message: `${name} is not a file` })
+  }
+})
+
+t.test('the place of a reader that was killed is freed', async t => {
+  const directory = await closed(t)
+  const store = await lmdbStore(directory)
+  const source = `import { openReader } from ${JSON.stringify(fileURLToPath(import.meta.resolve('../src/stores/lmdb-reader.js')))}
+    const { root } = await openReader(${JSON.stringify(directory)})
+    root.get('anything')
+    globalThis.held = root.useReadTransaction()
+    console.log('reading')
+    setInterval(() => {}, 1000)`
+  const child = spawn(process.execPath, ['--input-type=module', '-e', source], { stdio: ['ignore', 'pipe', 'inherit'] })
+  await once(child.stdout, 'data')
+  const pid = Buffer.alloc(4)
+  pid.writeUInt32LE(child.pid!)
+  const isNoted = () => readFileSync(join(directory, 'lock.mdb')).includes(pid)
+  child.kill('SIGKILL')
+  await once(child, 'exit')
+  t.ok(isNoted())
+  await store.sweep(START, 1)
+  t.notOk(isNoted())
+  await store.close()
 })
 
 t.test('directories that cannot be', async t => {

@@ -155,6 +155,16 @@ t.test('a signal lets the requests under way finish, and then it is not ready an
   t.match(await server.exited, { code: 0, signal: null })
 })
 
+t.test('a request that never ends keeps the server from ending for ten seconds, and does not make it fail', async t => {
+  const server = start(t, ['--port', '0'])
+  const opened = await openRequest(await server.ready(), NEW_SESSION)
+  opened.on('error', () => {})
+  const { code, stderr } = await server.stop('SIGTERM')
+  t.equal(code, 0)
+  t.match(server.log(), [{ level: 40, msg: 'closing the connections whose requests have not ended in 10 s' }], stderr)
+  t.ok(existsSync(join(server.cwd, 'data', 'closed.json')))
+})
+
 t.test('a second signal ends it at once', async t => {
   const server = startUncounted(t, ['--port', '0', '--store', 'memory:', '--log-level', 'info'])
   const opened = await openRequest(await server.ready(), '{}')

@@ -1,15 +1,17 @@
 // Several processes on one port and one store.
 import { once } from 'node:events'
-import { writeFileSync } from 'node:fs'
+import { existsSync, rmSync, writeFileSync } from 'node:fs'
 import { Agent, get, type ClientRequest, type IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
-import { setImmediate } from 'node:timers/promises'
+import { PassThrough } from 'node:stream'
+import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
 import pino from 'pino'
 import t, { type Test } from 'tap'
 import { StartError } from '../src/cli.js'
 import { describe, startCrew, waits, type End, type Worker } from '../src/crew.js'
+import { listen, SILENCE } from '../src/heartbeat.js'
 import { command, connection, logLines, openRequest, start, startUncounted, type Connection, type LogLine, type Started } from './processes.js'
 
 const FAILED: End = { code: 1, signal: null }
@@ -97,7 +99,7 @@ t.test('one worker sweeps, and another when it is gone; those that end are repla
 
   const stopping = stop()
   workers[3]!.end({ code: 0, signal: null })
-  t.equal(await stopping, true)
+  t.strictSame(await stopping, { endedWell: true, isSound: false })
   t.strictSame(workers.slice(3).map(({ said }) => said), [['sweep', 'stop'], ['kill']], 'one that does not serve yet has nothing to finish')
   await setImmediate()
   t.equal(workers.length, 5)
@@ -113,7 +115,7 @@ t.test('a worker that does not end well when it is stopped', async t => {
   const stopping = stop()
   workers[0]!.end({ code: 1, signal: null })
   workers[1]!.end({ code: 0, signal: null })
-  t.equal(await stopping, false)
+  t.strictSame(await stopping, { endedWell: false, isSound: false })
 })
 
 t.test('a place whose worker is to be replaced later is left empty when all are stopped meanwhile', async t => {
@@ -126,7 +128,7 @@ t.test('a place whose worker is to be replaced later is left empty when all are 
   await setImmediate()
   const stopping = stop()
   workers[1]!.end({ code: 0, signal: null })
-  t.equal(await stopping, true)
+  t.strictSame(await stopping, { endedWell: true, isSound: false })
   wake.up()
   await setImmediate()
   t.equal(workers.length, 2)
@@ -360,6 +362,58 @@ t.test('a connection that was on its way to a worker when it died is closed: nob
   const lost = (await Promise.allSettled(requests)).filter(({ status }) => status === 'rejected')
   t.match(lost, [{ reason: { code: 'ECONNRESET' } }])
   t.match(await server.stop('SIGTERM'), { code: 0, signal: null })
+})
+
+t.test('who gives no sign of life after there were some is silent, once', async t => {
+  const beats = new PassThrough()
+  let silent = 0
+  const end = listen(beats, () => silent++, 5)
+  const pause = async (count: number) => await sleep(5 * count)
+  await pause(2 * SILENCE)
+  t.equal(silent, 0, 'it was never heard of')
+  for (let beat = 0; beat < SILENCE; beat++) {
+    beats.write('.')
+    await pause(1)
+  }
+  t.equal(silent, 0)
+  await pause(3 * SILENCE)
+  t.equal(silent, 1)
+  beats.destroy(new Error('it died'))
+  end()
+})
+
+t.test('a worker that is stopped while it writes is killed, and the others go on', async t => {
+  const server = startUncounted(t, arguments_(2))
+  const url = await server.ready()
+  const [first] = await serving(server, 2)
+  const all = await connections(t, url, 6)
+  const { tkn } = await all[0]!.command('SH_NEW', { name: 'x' })
+  const acknowledged = new Map<string, number>()
+  const state = { isOver: false }
+  const writers = all.map(async (one, index) => await writeOn(one, tkn, `${index}`, acknowledged, () => !state.isOver))
+  await sleep(300)
+  process.kill(first!, 'SIGSTOP')
+  t.match(await endOf(server, first!), { level: 50, msg: `worker ${first} died of SIGKILL` })
+  t.match(server.log().find(({ msg }) => /sign of life/.test(msg)), { level: 50, worker: first })
+  const before = acknowledged.size
+  while (acknowledged.size < before + 100) await setImmediate()
+  state.isOver = true
+  await Promise.all(writers)
+  t.match(await all[0]!.command('KV_GET', { tkn, keys: [...acknowledged.keys()] }), { keys: Object.fromEntries(acknowledged) })
+  t.strictSame(server.log().filter(({ msg }) => /died|ended/.test(msg)).map(({ worker }) => worker), [first], 'no other')
+  t.match(await server.stop('SIGTERM'), { code: 0, signal: null })
+  t.notOk(existsSync(join(server.cwd, 'data', 'closed.json')), 'the data is checked before it is opened again')
+})
+
+t.test('a data file that was removed under its workers is not made anew', async t => {
+  const server = startUncounted(t, arguments_(2))
+  await server.ready()
+  const [first] = await serving(server, 2)
+  rmSync(join(server.cwd, 'data', 'data.mdb'))
+  process.kill(first!, 'SIGKILL')
+  t.match(await server.exited, { code: 1, signal: null })
+  t.match(server.log().find(({ msg }) => /could not be started/.test(msg)), { err: { message: /data\.mdb in .* was removed or replaced while it was in use/ } })
+  t.notOk(existsSync(join(server.cwd, 'data', 'data.mdb')))
 })
 
 t.test('a second signal ends everything at once, even a worker that hangs', async t => {

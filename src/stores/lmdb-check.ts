@@ -2,7 +2,7 @@ import { closeSync, existsSync, fstatSync, openSync, renameSync, rmSync, writeFi
 import { join } from 'node:path'
 import { refuseWhenFull } from './lmdb-faults.js'
 import { checkDataFile, DataFileError } from './lmdb-file.js'
-import { FILES, hasMarker, makeDirectory, needsCheck, otherFormat, PRIVATE_FILE, removeStamp, syncDirectory, writeMarker } from './lmdb-files.js'
+import { FILES, hasMarker, makeDirectory, needsCheck, otherFormat, PRIVATE_FILE, removeStamp, removeSuspicion, requireFiles, syncDirectory, writeMarker } from './lmdb-files.js'
 import { lockAsOwner, lockOut, type Lock } from './lmdb-locks.js'
 import { FORMAT, hasOwnKey, isFormat, isIntact } from './lmdb-records.js'
 import { makeData } from './lmdb-root.js'
@@ -22,6 +22,7 @@ export interface OwnDirectory {
  */
 export async function takeDirectory (directory: string, report: (error: Error) => void): Promise<OwnDirectory> {
   makeDirectory(directory)
+  requireFiles(directory)
   const owner = lockAsOwner(directory)
   let others: Lock | undefined
   try {
@@ -50,13 +51,12 @@ async function prepare (directory: string, report: (error: Error) => void): Prom
     await make(directory)
   } else if (needsCheck(directory)) {
     checkData(data, report)
+    removeSuspicion(directory)
   }
   readyFiles(directory)
   if (!isMarked) writeMarker(directory)
   removeStamp(directory)
 }
-
-const LOCK_FILE = 'lock.mdb'
 
 /** How long LMDB makes it. */
 const LOCK_FILE_BYTES = 8_272
@@ -64,7 +64,7 @@ const LOCK_FILE_BYTES = 8_272
 /** Meets what LMDB would die of: lmdb crashes when it cannot open its files, and when there is no space for what it has mapped. */
 function readyFiles (directory: string): void {
   closeSync(openSync(join(directory, FILES.data), 'r+'))
-  const fd = openSync(join(directory, LOCK_FILE), 'a+', PRIVATE_FILE)
+  const fd = openSync(join(directory, FILES.lock), 'a+', PRIVATE_FILE)
   try {
     // LMDB would leave a gap, for which there may be no space later. One that is long enough may be in use by who only reads.
     const { size } = fstatSync(fd)

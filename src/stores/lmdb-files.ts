@@ -1,16 +1,21 @@
 import { randomUUID } from 'node:crypto'
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, type Stats, statSync, writeFileSync } from 'node:fs'
+import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, type Stats, statSync, writeFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { FORMAT } from './lmdb-records.js'
+import type { StoreFiles } from './options.js'
 
-/** The files in the directory of an LMDB store, beside LMDB's own lock.mdb. */
+/** The files in the directory of an LMDB store. */
 export const FILES = {
   /** LMDB's tables. */
   data: 'data.mdb',
+  /** Where LMDB keeps who reads and who writes. */
+  lock: 'lock.mdb',
   /** Says that the directory holds a store, so that a data file that went missing is not taken for a new one. */
   marker: 'holdfast.json',
   /** Of a store that was closed: the data file as it was left, so that it need not be checked again. */
   stamp: 'closed.json',
+  /** Says that LMDB has met what it could not read, so that the data file is checked again. */
+  suspicion: 'suspect',
   /** Locked by the server that has the directory, and says which that is. */
   owner: 'owner.lock',
   /** Locked by all processes that write. */
@@ -145,7 +150,48 @@ const CHECKED_ANYWAY = 64 * 2 ** 20
 
 /** Whether the data file has to be read as a whole before LMDB opens it. */
 export function needsCheck (directory: string): boolean {
-  return statSync(join(directory, FILES.data)).size < CHECKED_ANYWAY || !isAsClosed(directory)
+  const isSmall = statSync(join(directory, FILES.data)).size < CHECKED_ANYWAY
+  return isSmall || existsSync(join(directory, FILES.suspicion)) || !isAsClosed(directory)
+}
+
+/** Has the data file checked at the next start. */
+export function writeSuspicion (directory: string): void {
+  try {
+    writeFileSync(join(directory, FILES.suspicion), '', { mode: PRIVATE_FILE })
+  } catch {
+    // On a full disk, say. Without it only a large file that was closed as it should be is not checked.
+  }
+}
+
+export function removeSuspicion (directory: string): void {
+  rmSync(join(directory, FILES.suspicion), { force: true })
+}
+
+/** @throws {Error} naming what stands where a file of the store should: opening it could hang, or crash LMDB */
+export function requireFiles (directory: string): void {
+  for (const name of Object.values(FILES)) {
+    if (name !== FILES.making && statOf(join(directory, name))?.isFile() === false) throw new Error(`${name} is not a file`)
+  }
+}
+
+/** Which files a directory has under LMDB's names. */
+export function filesOf (directory: string): StoreFiles {
+  const place = (name: string): string => {
+    const found = statOf(join(directory, name))
+    return found === undefined ? 'nowhere' : `${found.dev}:${found.ino}`
+  }
+  return { data: place(FILES.data), lock: place(FILES.lock) }
+}
+
+/** LMDB's files are not those any more that were opened: what is written to them goes with this process, and others write elsewhere. */
+export class ReplacedError extends Error {}
+
+/** @throws {ReplacedError} */
+export function requireSame (directory: string, files: StoreFiles): void {
+  const now = filesOf(directory)
+  for (const name of ['data', 'lock'] as const) {
+    if (now[name] !== files[name]) throw new ReplacedError(`${FILES[name]} in ${directory} was removed or replaced while it was in use`)
+  }
 }
 
 /** Before anything is changed. */

@@ -2,6 +2,7 @@ import type { RootDatabase, Transaction } from 'lmdb'
 import { StatusError } from '../status.js'
 import type { Settled } from './group-commit.js'
 import { hasOverrun, isCorruption, isGivenUp, isHalfLine, isPoisoned, refuseWhenFull, writeFault } from './lmdb-faults.js'
+import { filesOf, ReplacedError, requireSame, writeSuspicion } from './lmdb-files.js'
 import { damaged } from './lmdb-records.js'
 import type { StoreOptions } from './options.js'
 
@@ -20,10 +21,12 @@ export interface Guard {
   /** Tells the process of a damaged record that was met. */
   met (error: Error): void
   isPoisoned (): boolean
+  /** What only reads would never notice that its files are not there any more. @throws {StatusError} StoreUnavailable */
+  stillThere (): void
 }
 
 /** @param takeGrowth how many bytes the file can have to grow by, at most, for what was changed since the last call */
-export function guardOf (root: RootDatabase, takeGrowth: () => number, directory: string, { report, onFatal, commits }: StoreOptions): Guard {
+export function guardOf (root: RootDatabase, takeGrowth: () => number, directory: string, { report, onFatal, commits, files = filesOf(directory) }: StoreOptions): Guard {
   let poisoned: StatusError | undefined
   let damagedRecords = 0
   /** Whether the last transaction failed: only the first of several in a row is told. */
@@ -38,7 +41,9 @@ export function guardOf (root: RootDatabase, takeGrowth: () => number, directory
   /** What a request is answered with that has met this error. */
   function translated (error: unknown): unknown {
     if (isPoisoned(error)) return poison('LMDB could not update its meta page, and does nothing more until it is opened anew', error)
-    const fault = isCorruption(error) ? damaged((error as Error).message) : error // What isCorruption() looks at.
+    const isStructural = isCorruption(error)
+    if (isStructural) writeSuspicion(directory)
+    const fault = isStructural ? damaged((error as Error).message) : error // What isCorruption() looks at.
     if (fault instanceof StatusError && fault.status === 'DataDamaged') met(fault)
     return fault
   }
@@ -61,8 +66,10 @@ export function guardOf (root: RootDatabase, takeGrowth: () => number, directory
   }
 
   function failed (cause: unknown): unknown {
-    // Whatever is no error of the operating system's is a fault of ours.
-    if (!(cause instanceof Error && 'code' in cause)) return cause
+    if (cause instanceof ReplacedError) return poison(`${cause.message}: nothing can be written to it any more`, cause)
+    if (isCorruption(cause)) return translated(cause)
+    // Whatever else is no error of the operating system's or LMDB's is a fault of ours.
+    if (!(cause instanceof Error && ('code' in cause || isGivenUp(cause)))) return cause
     if (isHalfLine(cause)) process.stderr.write('\n')
     if (hasOverrun(cause)) return poison('LMDB could not write, and has damaged the memory of this process while it said so', cause)
     try {
@@ -85,8 +92,10 @@ export function guardOf (root: RootDatabase, takeGrowth: () => number, directory
 
   function commit (work: () => void): void {
     root.transactionSync(() => {
+      commits?.begin()
       takeGrowth()
       work()
+      requireSame(directory, files)
       refuseWhenFull(directory, takeGrowth())
     })
   }
@@ -108,9 +117,16 @@ export function guardOf (root: RootDatabase, takeGrowth: () => number, directory
 
     snapshot: () => read(() => root.useReadTransaction()),
 
+    stillThere () {
+      try {
+        requireSame(directory, files)
+      } catch (error) {
+        throw failed(error)
+      }
+    },
+
     transact (work) {
       if (poisoned !== undefined) throw poisoned
-      commits?.begin()
       try {
         commitOrAgain(work)
         isFailing = false

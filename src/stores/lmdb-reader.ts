@@ -9,8 +9,6 @@ import { openRoot } from './lmdb-root.js'
 /** The directory has no store of Holdfast's in it. */
 export class NoStoreError extends Error {}
 
-const LOCK_FILE = 'lock.mdb'
-
 /** A store that is only read, while others may have it open and write to it. */
 export interface Reader {
   readonly root: RootDatabase
@@ -28,7 +26,7 @@ export async function openReader (directory: string, thorough = false): Promise<
   if (!hasMarker(directory)) throw new NoStoreError(`${directory} holds no store of Holdfast's`)
   if (!existsSync(data)) throw new Error(`${FILES.data} is missing beside ${FILES.marker}`)
   const quiet = lockOutIfUsed(directory)
-  const had = existsSync(join(directory, LOCK_FILE))
+  const had = existsSync(join(directory, FILES.lock))
   try {
     if (quiet !== undefined && (thorough || needsCheck(directory))) checkData(data, () => {})
     const root = openRoot(directory, true)
@@ -37,7 +35,7 @@ export async function openReader (directory: string, thorough = false): Promise<
       async close () {
         await root.close()
         // LMDB makes one even for reading, which is nothing to find in a backup. Nobody else can have come to use it.
-        if (quiet !== undefined && !had) rmSync(join(directory, LOCK_FILE), { force: true })
+        if (quiet !== undefined && !had) rmSync(join(directory, FILES.lock), { force: true })
         quiet?.release()
       }
     }

@@ -5,7 +5,7 @@ import { groupCommit } from './group-commit.js'
 import { create, lookOnly, readOnly, remove, restore, settle, step, sweep } from './lmdb-access.js'
 import { takeDirectory, type OwnDirectory } from './lmdb-check.js'
 import { isWriteFault } from './lmdb-faults.js'
-import { writeStamp } from './lmdb-files.js'
+import { filesOf, requireSame, writeStamp } from './lmdb-files.js'
 import { guardOf, type Guard } from './lmdb-guard.js'
 import { lockAsMember, tryLockOut } from './lmdb-locks.js'
 import { decodeId, encodeId, idOfExpiry, type Stored } from './lmdb-records.js'
@@ -21,6 +21,11 @@ const ACCESSES_PER_TRANSACTION = 1_000
 /** How many entries one turn of the event loop takes of what goes through all of them. */
 const ENTRIES_PER_TURN = 500
 
+const LOST_SECRET = 'The file secret is missing although there are sessions: with the new one, their names do not lead to the shared ones among them; a copy put back in its place does'
+
+/** Milliseconds between two looks at what nobody else would notice. */
+const LOOK_AFTER = 5_000
+
 /** Milliseconds in which some file systems give two changes of a file the same time. */
 const TICK = 12
 
@@ -32,6 +37,8 @@ const TICK = 12
 export async function lmdbStore (directory: string, options: StoreOptions = {}): Promise<SessionStore> {
   if (options.role === 'member') {
     const lock = lockAsMember(directory)
+    // LMDB would make a new file in the place of one that is missing.
+    if (options.files !== undefined) requireSame(directory, options.files)
     return await opened(directory, options, async () => { lock.release() })
   }
   const own = await takeDirectory(directory, options.report ?? ignore)
@@ -43,9 +50,10 @@ export async function claimDirectory (directory: string, { report = ignore }: St
   const own = await takeDirectory(directory, report)
   own.share()
   return {
-    async release () {
+    files: filesOf(directory),
+    async release (isSound) {
       const others = tryLockOut(directory)
-      await leave(directory, own, others !== undefined)
+      await leave(directory, own, isSound && others !== undefined)
       others?.release()
     }
   }
@@ -88,6 +96,17 @@ function storeOf (directory: string, options: StoreOptions, root: RootDatabase, 
   const guard = guardOf(root, tables.takeGrowth, directory, options)
   const commit = groupCommit(guard.transact, ACCESSES_PER_TRANSACTION)
 
+  let lookedAfter = -Infinity
+
+  /** Frees what readers keep in use that were killed, such as an export, and finds out whether the files are still there. */
+  function lookAfter (): void {
+    const now = performance.now()
+    if (now - lookedAfter < LOOK_AFTER) return
+    lookedAfter = now
+    guard.stillThere()
+    guard.seeing(() => root.readerCheck())
+  }
+
   /** Writes, together with whatever else waits. */
   const write = async <T>(work: () => T) => await commit.run(() => guard.settled(() => ({ value: work() })))
 
@@ -104,7 +123,10 @@ function storeOf (directory: string, options: StoreOptions, root: RootDatabase, 
   return {
     kind: 'lmdb',
 
-    secret: async make => secretOf(directory, make),
+    secret: async make => secretOf(directory, () => {
+      if (guard.read(() => tables.counts()).sessions > 0) options.report?.(new Error(LOST_SECRET))
+      return make()
+    }),
 
     create: async (id, session, now) => await write(() => create(tables, encodeId(id), session, now)),
 
@@ -149,7 +171,10 @@ function storeOf (directory: string, options: StoreOptions, root: RootDatabase, 
     },
 
     async sweep (now, limit) {
-      if (!guard.read(() => tables.hasWork(now))) return 0
+      if (!guard.read(() => tables.hasWork(now))) {
+        lookAfter()
+        return 0
+      }
       return await keepBooks(async () => await write(() => sweep(tables, now, limit, guard.met)), () => 0)
     },
 

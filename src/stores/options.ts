@@ -1,3 +1,6 @@
+/** Which files a store consists of, by device and inode. */
+export interface StoreFiles { readonly data: string, readonly lock: string }
+
 /** What an opened store needs to know of the process that it is in, and tells it. */
 export interface StoreOptions {
   /**
@@ -5,15 +8,19 @@ export interface StoreOptions {
    * that another process, its primary, owns and has checked.
    */
   readonly role?: 'owner' | 'member'
+  /** Of a member: what its primary has checked, and nothing else is opened. */
+  readonly files?: StoreFiles
   /** Told of what went wrong inside: a damaged record, a transaction that failed. Requests that met it fail by themselves. */
   report? (error: Error): void
   /** Told once that the store cannot go on: the process has to end, and the next one finds all that was acknowledged. */
   onFatal? (error: Error): void
-  /** Told when a transaction begins and when it has ended, so that one that hangs is noticed. Both are called often. */
+  /** Told when a transaction begins, once no other process writes any more, and when it has ended, so that one that hangs is noticed. Both are called often. */
   readonly commits?: { begin (): void, end (): void }
 }
 
 /** Data that this process has to itself although it does not open it: its workers do, as members. */
 export interface Claim {
-  release (): Promise<void>
+  readonly files: StoreFiles
+  /** @param isSound whether all workers ended as they should: else the data is checked before it is opened again */
+  release (isSound: boolean): Promise<void>
 }

@@ -16,7 +16,7 @@ async function start (directory: string): Promise<Said> {
   if (reading.kind !== 'config') throw new Error(`${directory} cannot be that of a store`)
   written = ''
   try {
-    server = await startServer(reading.config, log, startOfTime(message => log.warn(message)), 'owner')
+    server = await startServer(reading.config, log, startOfTime(message => log.warn(message)))
     server.sweep()
     return { port: server.address.port }
   } catch (error) {
