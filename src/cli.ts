@@ -88,27 +88,34 @@ export interface Sweepable {
 /** Sessions freed in one step, which the store cuts short when it takes too long: requests should not have to wait for it. */
 const SWEEP_LIMIT = 100
 
-/** Milliseconds after a step that found something, which leave most of the time to requests, and after one that did not. */
+/**
+ * Milliseconds after a step that found something, at least, and how many times as long as the step took: four fifths of the time
+ * are left to requests. After one that found nothing there is a longer rest.
+ */
 const SWEEP_PAUSE = 10
+const SWEEP_PAUSE_STEPS = 4
 const SWEEP_REST = 1_000
 
 /**
  * Frees expired sessions again and again. Nobody sees an expired session anyway: this only gives back its space, so a
  * sweep that fails is reported and tried again. It does not keep the process alive.
  *
+ * @param elapsed a monotonic clock in milliseconds
  * @returns stops sweeping, and resolves once no sweep is under way, so that the store can be closed
  */
-export function sweepRegularly ({ store, now }: Sweepable, report: (error: unknown) => void): () => Promise<void> {
+export function sweepRegularly ({ store, now }: Sweepable, report: (error: unknown) => void, elapsed = () => performance.now()): () => Promise<void> {
   let underWay = Promise.resolve()
   let stopped = false
   let timer: NodeJS.Timeout
 
   async function step (): Promise<void> {
+    const begun = elapsed()
     const freed = await store.sweep(now(), SWEEP_LIMIT).catch(error => {
       report(error)
       return 0
     })
-    schedule(freed > 0 ? SWEEP_PAUSE : SWEEP_REST)
+    const took = elapsed() - begun
+    schedule(freed > 0 ? Math.max(SWEEP_PAUSE, SWEEP_PAUSE_STEPS * took) : SWEEP_REST)
   }
 
   function schedule (delay: number): void {

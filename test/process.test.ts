@@ -20,9 +20,10 @@ await t.test('sweeping: steps with short pauses while there is work, a long one 
   t.teardown(() => mock.timers.reset())
   const sweeps: Array<{ now: number, limit: number, resolve: (freed: number) => void, reject: (fault: Error) => void }> = []
   const faults: unknown[] = []
+  let elapsed = 0
   const sweep = async (now: number, limit: number) =>
     await new Promise<number>((resolve, reject) => { sweeps.push({ now, limit, resolve, reject }) })
-  const stop = sweepRegularly({ store: { sweep }, now: () => 7 }, fault => faults.push(fault))
+  const stop = sweepRegularly({ store: { sweep }, now: () => 7 }, fault => faults.push(fault), () => elapsed)
   /** How many sweeps were begun after so many milliseconds more. */
   const after = async (delay: number) => {
     await setImmediate()
@@ -38,21 +39,25 @@ await t.test('sweeping: steps with short pauses while there is work, a long one 
   t.equal(await after(1), 2)
   sweeps[1]!.resolve(1)
   t.equal(await after(10), 3, 'a step that was cut short is followed by another, too')
-  sweeps[2]!.resolve(0)
-  t.equal(await after(999), 3, 'nothing is left to sweep')
+  elapsed += 50
+  sweeps[2]!.resolve(1)
+  t.equal(await after(199), 3, 'a step that took long is followed by a longer pause')
   t.equal(await after(1), 4)
-  sweeps[3]!.reject(new Error('disk full'))
-  t.equal(await after(999), 4)
-  t.match(faults, [{ message: 'disk full' }])
+  sweeps[3]!.resolve(0)
+  t.equal(await after(999), 4, 'nothing is left to sweep')
   t.equal(await after(1), 5)
+  sweeps[4]!.reject(new Error('disk full'))
+  t.equal(await after(999), 5)
+  t.match(faults, [{ message: 'disk full' }])
+  t.equal(await after(1), 6)
 
   let stopped = false
   const stopping = stop().then(() => { stopped = true })
   await setImmediate()
   t.notOk(stopped, 'it waits for the sweep under way')
-  sweeps[4]!.resolve(100)
+  sweeps[5]!.resolve(100)
   await stopping
-  t.equal(await after(5000), 5)
+  t.equal(await after(5000), 6)
   t.strictSame(new Set(sweeps.map(({ now, limit }) => `${now} ${limit}`)), new Set(['7 100']))
 })
 

@@ -6,7 +6,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import autocannon from 'autocannon'
-import { createHash } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import { lmdbStore } from '../../dist/src/stores/lmdb.js'
 
 const SESSIONS = Number(process.argv[2] ?? 1_000_000)
@@ -21,6 +21,7 @@ const base = process.env.BENCH_DIR ?? tmpdir()
 /** A store with sessions of three keys each that ended a second ago. */
 async function fill (directory, sessions) {
   const store = await lmdbStore(directory)
+  await store.secret(() => randomBytes(32))
   const now = Date.now() - 60_000
   const keys = new Map(['user', 'cart', 'seen'].map(key => [key, VALUE]))
   for (let n = 0; n < sessions; n += AT_ONCE) {
