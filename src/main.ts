@@ -43,7 +43,7 @@ switch (reading.kind) {
     const { runCommand } = await import('./data/run.js')
     const { dataStores } = await import('./data/lmdb-data.js')
     const stopping = new AbortController()
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stopping.abort(new Error(`interrupted by ${signal}`)))
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => stopping.abort(new Error(`interrupted by ${signal}`)))
     const { stdin, stdout, stderr } = process
     process.exitCode = await runCommand(reading.command, { stdin, stdout, stderr, stores: dataStores, now: Date.now, signal: stopping.signal })
     break

@@ -202,7 +202,7 @@ t.test('a file is made whole or not at all, and for its owner alone', async t =>
 t.test('standard output that is closed ends an export quietly; one that fails otherwise does not', async t => {
   const failing = (code: string): Writable => new Writable({ write (_chunk, _encoding, done) { done(Object.assign(new Error('write failed'), { code })) } })
   const store = await storeOf(copyOf(1))
-  t.strictSame(await run(exportTo('-'), store, { stdout: failing('EPIPE') }), { code: 0, stdout: '', stderr: '' })
+  t.strictSame(await run(exportTo('-'), store, { stdout: failing('EPIPE') }), { code: 1, stdout: '', stderr: '' }, 'it is not complete')
   t.strictSame(await run(exportTo('-'), store, { stdout: failing('EIO') }), { code: 1, stdout: '', stderr: 'holdfast export: write failed\n' })
   t.equal(store.closed, 2)
   const report = await run(importFrom('-'), lasting(), { input: fileOf(), stdout: failing('EPIPE') })
@@ -220,6 +220,17 @@ t.test('an import keeps what is there, leaves out what has ended, and empties wh
   t.strictSame(result, { code: 0, stdout: 'imported 2 sessions with 2 keys; kept 1 that the store had already; left out 1 that have expired\n', stderr: '' })
   const restarted = { ...restarting, session: { ...restarting.session, startedAt: START - 5_000, usedAt: START - 5_000 }, keys: new Map() }
   t.strictSame(await copiesIn(target), [before, source[1], restarted])
+})
+
+t.test('an import takes a time that is ahead of now for now', async t => {
+  const target = lasting()
+  const year9000 = '221845392000000'
+  const input = fileOf(
+    line({}, { duration: '10', startedAtMs: year9000, usedAtMs: year9000 }),
+    line({ id: `"${idOf(2)}"`, keys: '{"a":1}' }, { idle: '10', startedAtMs: `${START - 1_000}`, usedAtMs: `${START + 1}` }))
+  t.match(await run(importFrom('-'), target, { input }), { code: 0, stdout: /^imported 2 sessions with 1 key; / })
+  t.strictSame(await copiesIn(target), [copyOf(1, {}, { duration: 10 }), copyOf(2, { a: '1' }, { idle: 10, startedAt: START - 1_000 })])
+  t.strictSame(await copiesIn(target, START + 10_000), [])
 })
 
 t.test('when the disk gets full in the middle, it says how much is imported, and can be run again', async t => {

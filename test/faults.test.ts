@@ -3,6 +3,7 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, st
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
+import { dataStores } from '../src/data/lmdb-data.js'
 import { amount, randomOf, seedOf } from './crash/random.js'
 import { launch, type Server } from './crash/server.js'
 import { launcher } from './crash/hosted.js'
@@ -352,6 +353,35 @@ t.test('a directory on a disk that is read-only', MOUNTS, async t => {
   mount(place, 'disk', ['-o', 'remount,ro'])
   for (const name of ['data', 'new']) await refused(t, join(disk, name), /: read-only file system$/m)
   t.strictSame(readdirSync(disk), ['data'])
+})
+
+t.test('a store on a disk that is read-only can be looked at and copied, unless a server has it by another way', MOUNTS, async t => {
+  const place = placeOf(t)
+  const disk = mountTmpfs(place, 'disk', 'size=8m')
+  const directory = join(disk, 'data')
+  const entries = () => readdirSync(directory).sort()
+  const server = launch(directory)
+  await command(await server.ready, 'KV_SET', { tkn: await newSession(await server.ready), keys: { a: 1 } })
+  const fixed = mount(place, 'fixed', ['--bind', disk])
+  mount(place, 'fixed', ['-o', 'remount,ro,bind'])
+  await t.rejects(dataStores.inspect(`lmdb:${fixed}/data`, Date.now()), { name: 'InputError', message: /^a server has it, .* read-only here: / })
+  await stopped(t, server)
+  t.match(await dataStores.inspect(`lmdb:${fixed}/data`, Date.now()), { keys: 1 })
+  mount(place, 'fixed', ['-o', 'remount,rw,bind'])
+
+  for (const missing of ['members.lock', 'lock.mdb', 'owner.lock']) {
+    const before = entries()
+    mount(place, 'disk', ['-o', 'remount,ro'])
+    const backup = join(place, `without-${before.length}`)
+    t.match(await dataStores.backup(`lmdb:${directory}`, backup, Date.now(), {}), { sessions: 1, keys: 1 })
+    t.match(await dataStores.verify(`lmdb:${directory}`, {}), { damaged: 0 })
+    const source = await dataStores.open(`lmdb:${directory}`, 'export')
+    t.match(await source.totals(Date.now()), { keys: 1 })
+    await source.close()
+    t.strictSame(entries(), before)
+    mount(place, 'disk', ['-o', 'remount,rw'])
+    rmSync(join(directory, missing))
+  }
 })
 
 t.test('a second server on a directory is refused, told whose it is, and does not disturb the first', async t => {

@@ -1,4 +1,5 @@
 // Backups and inspections of an LMDB store, and what it does when its disk is full or something in it is damaged.
+import { execFileSync } from 'node:child_process'
 import fs, { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { syncBuiltinESMExports } from 'node:module'
 import { join } from 'node:path'
@@ -36,6 +37,10 @@ function corrupt (directory: string, text: string): void {
 
 const NOW = START + 1_000
 
+function modesIn (directory: string): Record<string, number> {
+  return Object.fromEntries(readdirSync(directory).map(name => [name, fs.statSync(join(directory, name)).mode & 0o777]))
+}
+
 t.test('a backup of a store that is written to holds what was acknowledged before, and opens as a store', async t => {
   const { directory, store } = await filled(t)
   const backup = join(t.testdirName, 'backup')
@@ -65,6 +70,16 @@ t.test('a backup goes to a directory of its own, and leaves nothing behind when 
   const parent = t.testdirName
   writeFileSync(join(parent, 'file'), '')
   for (const target of [join(parent, 'file'), directory]) await t.rejects(dataStores.backup(`lmdb:${directory}`, target, NOW, {}), InputError)
+  fs.symlinkSync(join(parent, 'nothing'), join(parent, 'dangling'))
+  fs.symlinkSync(directory, join(parent, 'link'))
+  const targets = {
+    [join(parent, 'dangling')]: `${join(parent, 'dangling')} is a link that leads nowhere`,
+    [join(directory, 'a', 'b')]: `${join(directory, 'a', 'b')} lies in ${directory}, the directory of the store itself`,
+    [join(parent, 'link', 'a')]: `${join(parent, 'link', 'a')} lies in ${directory}, the directory of the store itself`,
+    'lmdb:./zz': 'a backup goes to a directory, and lmdb:./zz is the URL of a store',
+    'memory:': 'a backup goes to a directory, and memory: is the URL of a store'
+  }
+  for (const [target, message] of Object.entries(targets)) await t.rejects(dataStores.backup(`lmdb:${directory}`, target, NOW, {}), { name: 'InputError', message })
   const stopping = new AbortController()
   stopping.abort(new Error('interrupted'))
   await t.rejects(dataStores.backup(`lmdb:${directory}`, join(parent, 'new'), NOW, { signal: stopping.signal }), /interrupted/)
@@ -72,13 +87,83 @@ t.test('a backup goes to a directory of its own, and leaves nothing behind when 
   fs.mkdirSync(join(parent, 'empty'))
   await t.rejects(dataStores.backup(`lmdb:${directory}`, join(parent, 'empty'), NOW, { signal: stopping.signal }), /interrupted/)
   t.strictSame(readdirSync(join(parent, 'empty')), [])
+  fs.chmodSync(join(parent, 'empty'), 0o755)
   t.match(await dataStores.backup(`lmdb:${directory}`, join(parent, 'empty'), NOW, { report () {}, signal: new AbortController().signal }), { sessions: 2, keys: 2 })
+  t.strictSame(modesIn(join(parent, 'empty')), { 'data.mdb': 0o600, 'holdfast.json': 0o600 }, 'for its owner alone, although everybody may read the directory')
   for (const url of ['lmdb:/nowhere', `lmdb:${join(parent, 'file')}`, `lmdb:${parent}`, 'memory:']) {
     await t.rejects(dataStores.inspect(url, NOW), InputError)
     await t.rejects(dataStores.open(url, 'export'), InputError)
   }
+  for (const purpose of ['export', 'import'] as const) {
+    await t.rejects(dataStores.open(`lmdb:${join(parent, 'file')}`, purpose), { name: 'InputError', message: `${join(parent, 'file')} is a file and not a directory` })
+  }
   rmSync(join(directory, 'data.mdb'))
   await t.rejects(dataStores.inspect(`lmdb:${directory}`, NOW), /data\.mdb is missing/)
+})
+
+t.test('a store that a server has takes no import', async t => {
+  const { directory, store } = await filled(t)
+  await t.rejects(dataStores.open(`lmdb:${directory}`, 'import'), { name: 'InputError', message: /^process \d+ on .* has it$/ })
+  await store.close()
+})
+
+t.test('what stands in place of a file and is none is named, and not opened', async t => {
+  const { directory, store } = await filled(t)
+  await store.secret(() => Buffer.alloc(32, 1))
+  await store.close()
+  const pipe = join(t.testdirName, 'pipe')
+  execFileSync('mkfifo', [pipe])
+  for (const name of ['data.mdb', 'lock.mdb', 'holdfast.json', 'secret', 'members.lock']) {
+    const [path, aside] = [join(directory, name), join(t.testdirName, 'aside')]
+    fs.renameSync(path, aside)
+    for (const put of [() => { fs.mkdirSync(path) }, () => { fs.linkSync(pipe, path) }]) {
+      put()
+      await t.rejects(dataStores.inspect(`lmdb:${directory}`, NOW), { message: `${name} is not a file` })
+      rmSync(path, { recursive: true })
+    }
+    fs.renameSync(aside, path)
+  }
+  t.match(await dataStores.inspect(`lmdb:${directory}`, NOW), { keys: 2 })
+})
+
+t.test('a store without its marker is read all the same, as a server opens it, and is left without', async t => {
+  const { directory, store } = await filled(t)
+  rmSync(join(directory, 'holdfast.json'))
+  t.match(await dataStores.inspect(`lmdb:${directory}`, NOW), { keys: 2 }, 'while a server has it')
+  await store.close()
+  const before = readdirSync(directory).sort()
+  t.match(await dataStores.inspect(`lmdb:${directory}`, NOW), { keys: 2 })
+  const source = await dataStores.open(`lmdb:${directory}`, 'export')
+  await source.close()
+  t.match(await dataStores.backup(`lmdb:${directory}`, join(t.testdirName, 'backup'), NOW, {}), { keys: 2 })
+  t.strictSame(readdirSync(directory).sort(), before)
+
+  const foreign = join(t.testdirName, 'foreign')
+  fs.mkdirSync(foreign)
+  await t.rejects(dataStores.inspect(`lmdb:${foreign}`, NOW), { name: 'InputError', message: `${foreign} holds no store of Holdfast's` })
+  const root = open({ path: foreign, noSubdir: false, pageSize: 4096, overlappingSync: false })
+  root.openDB('other', {}).putSync('a', 1)
+  await root.close()
+  await t.rejects(dataStores.inspect(`lmdb:${foreign}`, NOW), { message: "data.mdb is a file of LMDB, but none of Holdfast's" })
+  writeFileSync(join(foreign, 'data.mdb'), Buffer.alloc(65 * 2 ** 20))
+  writeStamp(foreign)
+  await t.rejects(dataStores.inspect(`lmdb:${foreign}`, NOW), /page 0: is not of LMDB/)
+})
+
+t.test('on a file system that is read-only a store is read without its locks, but not while a server has it', async t => {
+  const { directory, store } = await filled(t)
+  const { accessSync } = fs
+  t.teardown(() => {
+    fs.accessSync = accessSync
+    syncBuiltinESMExports()
+  })
+  fs.accessSync = () => { throw Object.assign(new Error('EROFS'), { code: 'EROFS' }) }
+  syncBuiltinESMExports()
+  await t.rejects(dataStores.inspect(`lmdb:${directory}`, NOW), { name: 'InputError', message: /^a server has it, / })
+  await store.close()
+  t.match(await dataStores.inspect(`lmdb:${directory}`, NOW), { keys: 2 })
+  rmSync(join(directory, 'owner.lock'))
+  t.match(await dataStores.inspect(`lmdb:${directory}`, NOW), { keys: 2 })
 })
 
 t.test('what a store holds, and which of its records are damaged', async t => {

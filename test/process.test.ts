@@ -1,5 +1,5 @@
 // The process as an operator meets it: every test starts the real program, and waits for what it prints.
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { connect, createServer, type AddressInfo } from 'node:net'
@@ -11,6 +11,7 @@ import t from 'tap'
 import { sweepRegularly } from '../src/cli.js'
 import { VERSION } from '../src/version.js'
 import { commitsIn, watch } from '../src/watchdog.js'
+import { MAIN } from './crash/server.js'
 import { inject, notInjectable } from './faults/processes.js'
 import { command, openRequest, start, startUncounted } from './processes.js'
 
@@ -315,6 +316,17 @@ t.test('the commands that look after the data', async t => {
   t.match(live.stdout, /sessions +1\n.*none is damaged\n$/s)
   t.match(await first.stop('SIGTERM'), { code: 0 })
   t.match(await startUncounted(t, ['inspect'], { cwd: t.testdir() }).exited, { code: 2, stdout: '', stderr: /^holdfast inspect: there is no directory .*\n$/ })
+})
+
+t.test('a command whose terminal is gone ends as one that is interrupted', async t => {
+  const importing = spawn(process.execPath, [MAIN, 'import', '-'], { cwd: t.testdir(), stdio: ['pipe', 'ignore', 'pipe'] })
+  t.teardown(() => importing.kill('SIGKILL'))
+  importing.stdin.on('error', () => {})
+  // More than there is room for before somebody reads.
+  await new Promise(resolve => { importing.stdin.write('x'.repeat(2 ** 20), resolve) })
+  importing.kill('SIGHUP')
+  const [said, exit] = await Promise.all([text(importing.stderr), once(importing, 'close')])
+  t.strictSame([said, ...exit], ['holdfast import: interrupted by SIGHUP\n', 1, null])
 })
 
 t.test('a secret that is damaged: the start says so, and ends with 1', async t => {

@@ -383,7 +383,7 @@ t.test('who gives no sign of life after there were some is silent, once', async 
 })
 
 t.test('a worker that is stopped while it writes is killed, and the others go on', async t => {
-  const server = startUncounted(t, arguments_(2))
+  const server = start(t, arguments_(2))
   const url = await server.ready()
   const [first] = await serving(server, 2)
   const all = await connections(t, url, 6)

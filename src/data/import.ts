@@ -1,6 +1,6 @@
 import type { FileHandle } from 'node:fs/promises'
 import { reason } from '../reason.js'
-import { expire, type SessionCopy, type SessionStore } from '../session.js'
+import { expire, type Session, type SessionCopy, type SessionStore } from '../session.js'
 import { InputError } from './input-error.js'
 import { checkHeader, isEnd, LineFault, MAX_LINE_BYTES, parseSession } from './line.js'
 import { readLines } from './read-lines.js'
@@ -146,13 +146,14 @@ async function restoreAll (
 ): Promise<void> {
   const results = await Promise.allSettled(batch.map(async ({ id, session: exported, keys: all }) => {
     const time = now()
-    const session = expire(exported, time)
+    const begun = begunBy(time, exported)
+    const session = expire(begun, time)
     if (session === undefined) {
       counts.expired++
       return
     }
     // One whose time has started again has lost its keys.
-    const keys = session === exported ? all : new Map<string, never>()
+    const keys = session === begun ? all : new Map<string, never>()
     if (await store.restore({ id, session, keys }, time)) {
       counts.sessions++
       counts.keys += keys.size
@@ -162,4 +163,9 @@ async function restoreAll (
   }))
   const failed = results.find(result => result.status === 'rejected')
   if (failed !== undefined) throw failed.reason
+}
+
+/** The session with no time of it ahead of `now`, from where it would live for longer than it is given. */
+function begunBy (now: number, session: Session): Session {
+  return { ...session, startedAt: Math.min(session.startedAt, now), usedAt: Math.min(session.usedAt, now) }
 }

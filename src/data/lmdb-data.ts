@@ -1,8 +1,9 @@
-import { existsSync, readdirSync, rmSync, statSync } from 'node:fs'
-import { join } from 'node:path'
+import { chmodSync, existsSync, lstatSync, readdirSync, realpathSync, renameSync, rmSync, statSync } from 'node:fs'
+import { basename, dirname, join, resolve, sep } from 'node:path'
 import type { RootDatabase } from 'lmdb'
 import { checkData } from '../stores/lmdb-check.js'
-import { FILES, makeDirectory, statOf, syncFile, writeMarker } from '../stores/lmdb-files.js'
+import { FILES, makeDirectory, PRIVATE_FILE, statOf, syncFile, writeMarker } from '../stores/lmdb-files.js'
+import { InUseError } from '../stores/lmdb-locks.js'
 import { lmdbReader, lmdbStore } from '../stores/lmdb.js'
 import { openReader, NoStoreError, type Reader } from '../stores/lmdb-reader.js'
 import { parseStoreUrl } from '../stores/open.js'
@@ -17,13 +18,14 @@ const LOOK_EVERY = 200
 export const dataStores: DataStores = {
   async open (url, purpose) {
     const directory = directoryOf(url)
-    return purpose === 'import' ? await lmdbStore(directory) : await reading(async () => await lmdbReader(directory))
+    return await opening(async () => await (purpose === 'import' ? lmdbStore(directory) : lmdbReader(directory)))
   },
   async backup (url, directory, now, watch) {
-    refuseUsed(directory)
-    const reader = await reading(async () => await openReader(directoryOf(url)))
+    const source = directoryOf(url)
+    refuseTarget(directory, source)
+    const reader = await opening(async () => await openReader(source))
     try {
-      return await backup(reader, directoryOf(url), directory, now, watch)
+      return await backup(reader, source, directory, now, watch)
     } finally {
       await reader.close()
     }
@@ -35,19 +37,20 @@ export const dataStores: DataStores = {
 function directoryOf (url: string): string {
   const store = parseStoreUrl(url)
   if (store.kind !== 'lmdb') throw new InputError('a store in memory holds nothing outside of its process')
+  if (statOf(store.directory)?.isDirectory() === false) throw new InputError(`${store.directory} is a file and not a directory`)
   return store.directory
 }
 
-async function reading<T> (open: () => Promise<T>): Promise<T> {
+async function opening<T> (open: () => Promise<T>): Promise<T> {
   try {
     return await open()
   } catch (error) {
-    throw error instanceof NoStoreError ? new InputError(error.message) : error
+    throw error instanceof NoStoreError || error instanceof InUseError ? new InputError(error.message) : error
   }
 }
 
 async function withReader<T> (url: string, use: (reader: Reader) => Promise<T>, thorough = false): Promise<T> {
-  const reader = await reading(async () => await openReader(directoryOf(url), thorough))
+  const reader = await opening(async () => await openReader(directoryOf(url), thorough))
   try {
     return await use(reader)
   } finally {
@@ -55,33 +58,64 @@ async function withReader<T> (url: string, use: (reader: Reader) => Promise<T>, 
   }
 }
 
-function refuseUsed (directory: string): void {
+/** @param source where the store is */
+function refuseTarget (directory: string, source: string): void {
+  if (/^(?:lmdb|memory):/.test(directory)) throw new InputError(`a backup goes to a directory, and ${directory} is the URL of a store`)
+  if (realPath(directory).startsWith(realPath(source) + sep)) throw new InputError(`${directory} lies in ${source}, the directory of the store itself`)
   const found = statOf(directory)
-  if (found === undefined) return
+  if (found === undefined) {
+    if (isLink(directory)) throw new InputError(`${directory} is a link that leads nowhere`)
+    return
+  }
   if (!found.isDirectory()) throw new InputError(`${directory} is a file and not a directory`)
   if (readdirSync(directory).length > 0) throw new InputError(`${directory} is not empty: a backup is made in a directory of its own`)
 }
 
+/** Where a path leads once all of it is made that is not there. */
+function realPath (path: string): string {
+  try {
+    return realpathSync(path)
+  } catch {
+    const whole = resolve(path)
+    const parent = dirname(whole)
+    return parent === whole ? whole : join(realPath(parent), basename(whole))
+  }
+}
+
+function isLink (path: string): boolean {
+  try {
+    return lstatSync(path).isSymbolicLink()
+  } catch {
+    return false
+  }
+}
+
 async function backup ({ root }: Reader, source: string, directory: string, now: number, { report, signal }: Watch<Part>): Promise<Backup> {
   const isNew = !existsSync(directory)
-  const copy = join(directory, FILES.data)
+  // LMDB lets everybody read the file that it makes, so it makes it where only the user comes who runs this.
+  const making = join(directory, FILES.making)
+  const copy = join(making, FILES.data)
   const whole = statSync(join(source, FILES.data)).size
   const timer = setInterval(() => report?.({ done: statOf(copy)?.size ?? 0, of: whole }), LOOK_EVERY)
   try {
     makeDirectory(directory)
+    makeDirectory(making)
     signal?.throwIfAborted()
     // LMDB cannot be stopped in the middle, and must not be closed before it has ended.
-    await copyTo(root, directory)
+    await copyTo(root, making)
     signal?.throwIfAborted()
+    chmodSync(copy, PRIVATE_FILE)
     syncFile(copy)
     // What was copied is what can be read: a backup is of no use if that shows only when it is needed.
     const { bytes, damaged } = checkData(copy, () => {})
+    renameSync(copy, join(directory, FILES.data))
+    rmSync(making, { recursive: true })
     writeMarker(directory)
     const store = await lmdbReader(directory)
     const totals = await store.totals(now).finally(async () => { await store.close() })
     return { ...totals, bytes, damaged }
   } catch (error) {
-    for (const name of isNew ? [''] : [FILES.data, FILES.marker]) rmSync(join(directory, name), { recursive: true, force: true })
+    for (const name of isNew ? [''] : [FILES.making, FILES.data, FILES.marker]) rmSync(join(directory, name), { recursive: true, force: true })
     throw error
   } finally {
     clearInterval(timer)

@@ -47,8 +47,8 @@ export async function runCommand (command: DataCommand, surroundings: Surroundin
     return damaged ? FAILED : 0
   } catch (error) {
     progress.clear()
-    // The reader of what is exported, such as `head`, has seen enough.
-    if (error instanceof Error && 'code' in error && error.code === 'EPIPE') return 0
+    // The reader of what is exported, such as `head`, has seen enough; but what it has is not all of it.
+    if (error instanceof Error && 'code' in error && error.code === 'EPIPE') return FAILED
     const details = error instanceof InputError ? error.details : []
     stderr.write(`${[`holdfast ${command.name}: ${reason(error).replace(/\s+/g, ' ')}`, ...details].join('\n  ')}\n`)
     return error instanceof InputError ? BAD_INPUT : FAILED

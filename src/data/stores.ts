@@ -62,7 +62,7 @@ export interface DataStores {
   /**
    * Copies a store, which others may have open and write to, as it is at one moment.
    *
-   * @param directory of the copy: an InputError when it is neither new nor empty. After a failure nothing is left of the copy.
+   * @param directory of the copy: an InputError when it is neither new nor empty, or lies in the store. After a failure nothing is left of the copy.
    */
   backup (url: string, directory: string, now: number, watch: Watch<Part>): Promise<Backup>
   /** Rejects only when it cannot read the store at all: what is damaged is not counted, and left to verify(). */

@@ -47,8 +47,8 @@ export function statOf (path: string): Stats | undefined {
   try {
     return statSync(path)
   } catch (error) {
-    if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return undefined // As Node's file system throws.
-    throw error
+    if (!['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error // As Node's file system throws.
+    return undefined
   }
 }
 

@@ -10,6 +10,9 @@ export interface Lock {
   release (): void
 }
 
+/** Another process has the directory. */
+export class InUseError extends Error {}
+
 /** Where in the file the lock is: behind what the file says, which Windows would not let others read otherwise. */
 const LOCKED_BYTE = 2 ** 30
 
@@ -33,13 +36,13 @@ function held (fd: number): Lock {
   }
 }
 
-/** Takes the directory for this process. @throws {Error} naming the process that has it */
+/** Takes the directory for this process. @throws {InUseError} naming the process that has it */
 export function lockAsOwner (directory: string): Lock {
   const { fd, granted } = lock(directory, FILES.owner, false)
   if (!granted) {
     const owner = readFileSync(join(directory, FILES.owner), 'utf8').trim()
     closeSync(fd)
-    throw new Error(`${owner === '' ? 'another process' : owner} has it`)
+    throw new InUseError(`${owner === '' ? 'another process' : owner} has it`)
   }
   ftruncateSync(fd)
   writeSync(fd, `process ${process.pid} on ${hostname()}, since ${new Date().toISOString()},\n`)
@@ -67,13 +70,31 @@ export function lockOutIfUsed (directory: string): Lock | undefined {
   return existsSync(join(directory, FILES.members)) ? tryLockOut(directory) : { release () {} }
 }
 
-/** Keeps every process from writing to the directory, once those have ended that still may. @param patience milliseconds */
+/**
+ * Keeps servers from a directory on a file system that is read-only here, but that others may have mounted to write to it. A
+ * shared lock is all that can be had without writing.
+ * @throws {InUseError} while a server has it: LMDB could not be kept from overwriting what is read
+ */
+export function lockAsReader (directory: string): Lock {
+  const owner = join(directory, FILES.owner)
+  if (!existsSync(owner)) return { release () {} }
+  const fd = openSync(owner, 'r')
+  if (tryLock(fd, LOCKED_BYTE, 1, { shared: true })) return held(fd)
+  closeSync(fd)
+  throw new InUseError('a server has it, which cannot be told of readers on a file system that is read-only here: run this where it can be written to')
+}
+
+/**
+ * Keeps every process from writing to the directory, once those have ended that still may.
+ * @param patience milliseconds
+ * @throws {InUseError} when they have not ended by then
+ */
 export async function lockOut (directory: string, patience = PATIENCE): Promise<Lock> {
   let lock = tryLockOut(directory)
   for (let waited = 0; lock === undefined && waited < patience; waited += PAUSE) {
     await sleep(PAUSE)
     lock = tryLockOut(directory)
   }
-  if (lock === undefined) throw new Error('workers of a server that is gone, or a command, still use it')
+  if (lock === undefined) throw new InUseError('workers of a server that is gone, or a command, still use it')
   return lock
 }
