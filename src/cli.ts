@@ -85,16 +85,20 @@ export interface Sweepable {
   readonly now: Gateway['now']
 }
 
-/** Sessions freed in one step, which the store cuts short when it takes too long: requests should not have to wait for it. */
-const SWEEP_LIMIT = 100
+/** Sessions freed in one step, so that requests wait for it 5 ms at most; the store cuts it short when it takes too long. */
+const SWEEP_LIMIT = 50
+
+/** Milliseconds of rest after a step that found something, at least, and after one that did not. */
+const SWEEP_PAUSE = 10
+const SWEEP_REST = 1_000
 
 /**
- * Milliseconds after a step that found something, at least, and how many times as long as the step took: four fifths of the time
- * are left to requests. After one that found nothing there is a longer rest.
+ * How many times as long as the step that rest is: four fifths of the time are left to requests. When there is work still after
+ * minutes (here in milliseconds), more expires than is freed that way, and half of the time has to do.
  */
-const SWEEP_PAUSE = 10
 const SWEEP_PAUSE_STEPS = 4
-const SWEEP_REST = 1_000
+const SWEEP_PATIENCE = 300_000
+const SWEEP_HURRY_STEPS = 1
 
 /**
  * Frees expired sessions again and again. Nobody sees an expired session anyway: this only gives back its space, so a
@@ -106,6 +110,7 @@ const SWEEP_REST = 1_000
 export function sweepRegularly ({ store, now }: Sweepable, report: (error: unknown) => void, elapsed = () => performance.now()): () => Promise<void> {
   let underWay = Promise.resolve()
   let stopped = false
+  let busySince = Infinity
   let timer: NodeJS.Timeout
 
   async function step (): Promise<void> {
@@ -114,8 +119,14 @@ export function sweepRegularly ({ store, now }: Sweepable, report: (error: unkno
       report(error)
       return 0
     })
-    const took = elapsed() - begun
-    schedule(freed > 0 ? Math.max(SWEEP_PAUSE, SWEEP_PAUSE_STEPS * took) : SWEEP_REST)
+    if (freed === 0) {
+      busySince = Infinity
+      return schedule(SWEEP_REST)
+    }
+    const ended = elapsed()
+    busySince = Math.min(busySince, begun)
+    const steps = ended - busySince > SWEEP_PATIENCE ? SWEEP_HURRY_STEPS : SWEEP_PAUSE_STEPS
+    schedule(Math.max(SWEEP_PAUSE, steps * (ended - begun)))
   }
 
   function schedule (delay: number): void {

@@ -44,22 +44,26 @@ await t.test('sweeping: steps with short pauses while there is work, a long one 
   sweeps[2]!.resolve(1)
   t.equal(await after(199), 3, 'a step that took long is followed by a longer pause')
   t.equal(await after(1), 4)
-  sweeps[3]!.resolve(0)
-  t.equal(await after(999), 4, 'nothing is left to sweep')
+  elapsed += 300_000
+  sweeps[3]!.resolve(1)
+  t.equal(await after(299_999), 4, 'but not by one so long after minutes of work')
   t.equal(await after(1), 5)
-  sweeps[4]!.reject(new Error('disk full'))
-  t.equal(await after(999), 5)
-  t.match(faults, [{ message: 'disk full' }])
+  sweeps[4]!.resolve(0)
+  t.equal(await after(999), 5, 'nothing is left to sweep')
   t.equal(await after(1), 6)
+  sweeps[5]!.reject(new Error('disk full'))
+  t.equal(await after(999), 6)
+  t.match(faults, [{ message: 'disk full' }])
+  t.equal(await after(1), 7)
 
   let stopped = false
   const stopping = stop().then(() => { stopped = true })
   await setImmediate()
   t.notOk(stopped, 'it waits for the sweep under way')
-  sweeps[5]!.resolve(100)
+  sweeps[6]!.resolve(100)
   await stopping
-  t.equal(await after(5000), 6)
-  t.strictSame(new Set(sweeps.map(({ now, limit }) => `${now} ${limit}`)), new Set(['7 100']))
+  t.equal(await after(5000), 7)
+  t.strictSame(new Set(sweeps.map(({ now, limit }) => `${now} ${limit}`)), new Set(['7 50']))
 })
 
 t.test('the watchdog counts looks at one and the same transaction', async t => {

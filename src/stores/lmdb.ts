@@ -1,25 +1,23 @@
-import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { RootDatabase } from 'lmdb'
-import { expire, type Access, type Session, type SessionCopy, type SessionId, type SessionStore } from '../session.js'
+import { expire, type Access, type Session, type SessionId, type SessionStore } from '../session.js'
 import { groupCommit } from './group-commit.js'
 import { create, lookOnly, readOnly, remove, restore, settle, step, sweep } from './lmdb-access.js'
 import { takeDirectory, type OwnDirectory } from './lmdb-check.js'
 import { isWriteFault } from './lmdb-faults.js'
 import { filesOf, requireSame, writeStamp } from './lmdb-files.js'
-import { guardOf, type Guard } from './lmdb-guard.js'
+import { guardOf } from './lmdb-guard.js'
 import { lockAsMember, tryLockOut } from './lmdb-locks.js'
-import { decodeId, encodeId, idOfExpiry, type Stored } from './lmdb-records.js'
+import { encodeId, idOfExpiry, type Stored } from './lmdb-records.js'
 import { openReader } from './lmdb-reader.js'
 import { openRoot } from './lmdb-root.js'
 import { secretOf } from './lmdb-secret.js'
-import { openTables, type Snapshot, type Tables } from './lmdb-tables.js'
+import { copies, overdue } from './lmdb-survey.js'
+import { openTables, type Tables } from './lmdb-tables.js'
 import type { Claim, StoreOptions } from './options.js'
 
 /** How many accesses share one transaction at most: this bounds how long one turn of the event loop can take. */
 const ACCESSES_PER_TRANSACTION = 1_000
-
-/** How many entries one turn of the event loop takes of what goes through all of them. */
-const ENTRIES_PER_TURN = 500
 
 const LOST_SECRET = 'The file secret is missing although there are sessions: with the new one, their names do not lead to the shared ones among them; a copy put back in its place does'
 
@@ -197,44 +195,4 @@ function look (tables: Tables, id: Buffer, now: number) {
   const stored = tables.read(id)
   const session = stored && expire(stored.session, now)
   return stored && session && found(stored, session)
-}
-
-/** Sessions that are over at `now`, and the keys that nobody sees any more, though nobody has swept them yet. */
-async function overdue (tables: Tables, snapshot: Snapshot, now: number): Promise<{ sessions: number, keys: number }> {
-  const dead = { sessions: 0, keys: 0 }
-  let due: Buffer[] = []
-  do {
-    due = tables.due(now, ENTRIES_PER_TURN, due.at(-1), snapshot)
-    for (const entry of due) {
-      const stored = tables.read(idOfExpiry(entry), snapshot)
-      if (stored === undefined) continue
-      dead.keys += stored.size
-      if (expire(stored.session, now) === undefined) dead.sessions++
-    }
-    await setImmediate()
-  } while (due.length === ENTRIES_PER_TURN)
-  return dead
-}
-
-async function * copies (tables: Tables, guard: Guard, now: number): AsyncGenerator<SessionCopy> {
-  const snapshot = guard.snapshot()
-  try {
-    for (let ids = tables.ids(undefined, ENTRIES_PER_TURN, snapshot); ids.length > 0; ids = tables.ids(ids.at(-1), ENTRIES_PER_TURN, snapshot)) {
-      for (const id of ids) {
-        const copy = guard.seeing(() => copyOf(tables, id, now, snapshot))
-        if (copy !== undefined) yield copy
-      }
-      await setImmediate()
-    }
-  } finally {
-    snapshot.done()
-  }
-}
-
-function copyOf (tables: Tables, id: Buffer, now: number, snapshot: Snapshot): SessionCopy | undefined {
-  const stored = tables.read(id, snapshot)
-  const session = stored && expire(stored.session, now)
-  if (stored === undefined || session === undefined) return undefined
-  const keys = session === stored.session ? tables.source(stored, snapshot).entries() : []
-  return { id: decodeId(id), session, keys: new Map(keys) }
 }
