@@ -39,6 +39,9 @@ export interface Crew {
 const FIRST_WAIT = 500
 const LONGEST_WAIT = 10_000
 
+/** The longest while no worker serves: connections are refused until one does. */
+const LONELY_WAIT = 1_000
+
 /** Milliseconds without a death after which the next is taken for the first. */
 const QUIET = 60_000
 
@@ -131,7 +134,8 @@ export async function startCrew (count: number, launch: () => Worker, log: Logge
         log.fatal('ending because no worker is left and none can be started')
         return giveUp()
       }
-      await waitFor(nextWait())
+      const wait = nextWait()
+      await waitFor(serving.size === 0 ? Math.min(wait, LONELY_WAIT) : wait)
       worker = stopping ? undefined : add()
     }
   }

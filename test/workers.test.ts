@@ -134,6 +134,29 @@ t.test('a place whose worker is to be replaced later is left empty when all are 
   t.equal(workers.length, 2)
 })
 
+t.test('while nobody serves, nobody waits long', async t => {
+  const { workers, crew, delays } = fakeCrew()
+  for (const { listen } of workers) listen()
+  await crew
+  await setImmediate()
+  for (let times = 0; times < 6; times++) {
+    const last = workers.at(-1)!
+    last.listen()
+    await setImmediate()
+    last.end(FAILED)
+    await setImmediate()
+  }
+  t.strictSame(delays, [0, 500, 1000, 2000, 4000, 8000], 'the other one serves')
+  const second = workers.at(-1)!
+  second.listen()
+  await setImmediate()
+  workers[0]!.end(FAILED)
+  await setImmediate()
+  second.end(FAILED)
+  await setImmediate()
+  t.strictSame(delays.slice(6), [0, 1000])
+})
+
 t.test('at the start, one worker that fails ends the others', async t => {
   const { crew, workers } = fakeCrew()
   workers[0]!.listen()
