@@ -177,15 +177,17 @@ async function start (script: string) {
     ${[openTables, valueOf, isIntact, seen].join('\n')}
     ${script}
   `], { stdio: ['ignore', 'pipe', 'pipe'] })
+  // From the start: a writer can end by itself before it is killed, when LMDB gives up a transaction for no reason.
+  const exited = once(child, 'exit')
   const [line] = await once(createInterface(child.stdout), 'line') as [string]
-  return { child, line }
+  return { child, line, exited }
 }
 
 t.test('files of which a writer was killed while another process was reading', async t => {
   const directory = t.testdir()
   const next = random(5)
   for (let turn = 0; turn < 3; turn++) {
-    const { child: writer } = await start(`
+    const { child: writer, exited: written } = await start(`
       const { root, tables } = openTables(${JSON.stringify(directory)})
       for (let count = 0; ; count++) {
         if (count === 10) console.log('ready')
@@ -198,18 +200,18 @@ t.test('files of which a writer was killed while another process was reading', a
           }
         })
       }`)
-    const { child: reader } = await start(`
+    const { child: reader, exited: read } = await start(`
       const { tables } = openTables(${JSON.stringify(directory)})
       const transaction = tables[1].useReadTransaction()
       console.log([...tables[1].getKeys({ transaction })].length)
       setInterval(() => {}, 1000)`)
     await new Promise(resolve => setTimeout(resolve, 20 + next(200)))
     writer.kill('SIGKILL')
-    await once(writer, 'exit')
+    await written
     const { records, intact } = seen(see => checkDataFile(join(directory, 'data.mdb'), see))
     t.ok(intact && records > 0, `${records} records`)
     reader.kill('SIGKILL')
-    await once(reader, 'exit')
+    await read
   }
   const { root, tables } = openTables(directory)
   accept(t, join(directory, 'data.mdb'), tables, 'opened again')
