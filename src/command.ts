@@ -3,7 +3,7 @@ import { access, type Gateway } from './gateway.js'
 import { checkerOf, type Given, type Params, type Values } from './param.js'
 import { conditional, type Precondition } from './precondition.js'
 import { writerOf } from './schema.js'
-import type { Outcome, Reads, View } from './session.js'
+import type { Change, Outcome, Reads, View } from './session.js'
 import type { StatusName } from './status.js'
 
 /** What a client reads about a command in the OpenAPI document. */
@@ -68,6 +68,8 @@ export function command<P extends Params, R extends TObject> (definition: Defini
 /** What a key command makes of its parameters before it sees the session. */
 export interface Plan<R> {
   readonly reads: Reads
+  /** As Access.change: what it changes, where that does not depend on what it reads. */
+  readonly change?: Change
   /** Pure: a function of what it reads. */
   decide (view: View): Outcome<R | undefined>
 }
@@ -82,8 +84,7 @@ export function keyCommand<P extends Params & { readonly tkn: Params[string] }, 
   const check = checkerOf(definition.params, definition.unknown)
   const failures: StatusName[] = ['SessionNotExist', ...definition.failures ?? []]
   return row({ ...definition, failures }, mayWrite ? WRITE_FAILURES : READ_FAILURES, mayWrite, async (gateway, given, precondition) => {
-    const { reads, decide } = definition.plan(check(given))
-    const step = { reads, decide, mayWrite, touch: true }
+    const step = { ...definition.plan(check(given)), mayWrite, touch: true }
     // check() found `tkn` to be a non-empty string.
     return await access(gateway, given.get('tkn') as string, conditional(step, precondition))
   })

@@ -46,12 +46,14 @@ function hold ({ key, ifMatch, ifNoneMatch, needsKey }: Precondition, view: View
 /** The same access, decided only if a precondition holds: in the same atomic step. */
 export function conditional<T> (step: Access<T>, precondition: Precondition | undefined): Access<T> {
   if (precondition === undefined) return step
+  // What is changed depends on what is read now.
+  const { change, ...rest } = step
   return {
-    ...step,
+    ...rest,
     reads: { ...step.reads, get: [...step.reads.get ?? [], precondition.key] },
     decide: view => {
       hold(precondition, view)
-      return step.decide(view)
+      return { ...change, ...step.decide(view) }
     },
   }
 }

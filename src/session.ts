@@ -49,15 +49,18 @@ export interface Listing {
   readonly limit: number
 }
 
+/** Names of keys, which can be gone through more than once. */
+export type Names = readonly string[] | ReadonlySet<string>
+
 /**
  * What a decision is going to ask of its View. Every part is optional; what is not named cannot be asked for. `get` names
  * the presence of its keys too, `all` that of every key and its value.
  */
 export interface Reads {
   /** Keys whose presence is asked for. */
-  readonly has?: Iterable<string>
+  readonly has?: Names
   /** Keys whose value is asked for (and so their presence too). */
-  readonly get?: Iterable<string>
+  readonly get?: Names
   /** Key names in order. */
   readonly list?: Listing
   /** Every key with its value. */
@@ -78,15 +81,19 @@ export interface View {
   entries (): Iterable<readonly [string, JsonText]>
 }
 
-/** What a decision answers, and what it changes. The parts are applied in this order: clear, writes, session. */
-export interface Outcome<T> {
-  readonly reply: T
+/** What an access changes. The parts are applied in this order: clear, writes, session. */
+export interface Change {
   /** Removes every key. */
   readonly clear?: boolean
   /** The new value of a key, or null to remove it (removing a key that is not there is no error). */
   readonly writes?: ReadonlyMap<string, JsonText | null>
   /** Replaces what is kept about the session (SH_TOUCH). */
   readonly session?: Session
+}
+
+/** What a decision answers, and what it changes. */
+export interface Outcome<T> extends Change {
+  readonly reply: T
 }
 
 /** One atomic step on one session. */
@@ -96,6 +103,11 @@ export interface Access<T> {
   readonly mayWrite: boolean
   /** Whether this access counts as use of the session and so moves its idle deadline: key commands do. */
   readonly touch: boolean
+  /**
+   * What is changed whatever the keys are, known before anything is read: a store that is asked over a network then writes
+   * without reading first. The outcome of `decide` holds nothing but the reply, and `decide` must not throw.
+   */
+  readonly change?: Change
   /** Pure: it may run more than once. What it throws is thrown by access(), and nothing is changed, the idle deadline included. */
   decide (view: View): Outcome<T>
 }
@@ -126,6 +138,11 @@ export interface SessionStore {
   /** The kind as SV_INFO names it, such as `memory` or `lmdb`. */
   readonly kind: string
   /**
+   * Resolves once a store that has to be waited for can be used, and rejects with the reason when it was given up. Until then
+   * every other method rejects with StoreUnavailable.
+   */
+  readonly opened?: Promise<void>
+  /**
    * The store's secret, at least 32 random bytes: made by `make` on first use (of several calls
    * at once one result wins), then the same for everybody for ever.
    */
@@ -147,12 +164,12 @@ export interface SessionStore {
   totals (now: number): Promise<{ readonly sessions: number, readonly keys: number }>
   /**
    * Frees what is due at `now`, at most `limit` sessions, in one step that keeps nobody waiting; how much was dealt with, so 0
-   * means that nothing is left to free.
+   * means that nothing is left to free, or, in a store that a step goes through a part of, that nothing was met there.
    */
   sweep (now: number, limit: number): Promise<number>
   /**
-   * Every session alive at `now` with its keys, in no particular order. A durable store gives them as they all were at one
-   * moment, whatever is written meanwhile.
+   * Every session alive at `now` with its keys, in no particular order. An embedded durable store gives them as they all were at
+   * one moment, whatever is written meanwhile, and one at the other end of a network each of them as it was at one.
    */
   copies (now: number): AsyncIterable<SessionCopy>
   /** Adds a session with its keys in one step, unless one with this id is alive at `now`: then false, and nothing is changed. */

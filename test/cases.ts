@@ -262,6 +262,7 @@ const keys: Scenario[] = [
       ['KV_KEYS', '{"tkn":"$T","limit":0}', fails('ValueTypeInvalid', 'limit')],
       ['KV_KEYS', '{"tkn":"$T","limit":1.5}', fails('ValueTypeInvalid', 'limit')],
       ['KV_KEYS', '{"tkn":"$T","prefix":5}', fails('ValueTypeInvalid', 'prefix')],
+      ['KV_KEYS', '{"tkn":"$T","prefix":"\\ud83d"}', fails('ValueTypeInvalid', 'prefix')],
       ['KV_KEYS', '{"tkn":"$T","prefx":"a"}', fails('CommandSyntax', 'prefx')],
       ['KV_KEYS', '{"tkn":"nobody"}', fails('SessionNotExist')],
     ],

@@ -1,6 +1,7 @@
 import { Type } from '@sinclair/typebox'
 import { keyCommand } from '../command.js'
 import type { JsonText } from '../json/text.js'
+import { keyFault } from '../key.js'
 import { MAX_REPLY_LENGTH } from '../limits.js'
 import { optional } from '../param.js'
 import { MapOf } from '../schema.js'
@@ -54,13 +55,8 @@ export const KV_RMV = keyCommand({
   example: { params: { tkn: EXAMPLE_TOKEN, keys: ['user', 'gone'] }, reply: { tkn: EXAMPLE_TOKEN, keys: { user: 24, gone: 22 } } },
   plan: ({ tkn, keys }) => ({
     reads: { has: keys },
-    decide: view => {
-      const present = new Set(keys.filter(key => view.has(key)))
-      return {
-        reply: { tkn, keys: new Map(keys.map(key => [key, numberOf(present.has(key) ? 'KeyRemoved' : 'KeyNotExist')])) },
-        writes: new Map([...present].map(key => [key, null])),
-      }
-    },
+    change: { writes: new Map(keys.filter(key => keyFault(key) === undefined).map(key => [key, null])) },
+    decide: view => ({ reply: { tkn, keys: new Map(keys.map(key => [key, numberOf(view.has(key) ? 'KeyRemoved' : 'KeyNotExist')])) } }),
   }),
 })
 
@@ -108,7 +104,7 @@ export const KV_KEYS = keyCommand({
   summary: 'List key names',
   description: 'Names of the keys in code point order; a page at a time when `limit` is given.',
   params: {
-    prefix: optional(Type.String({ description: 'Only names that start with this.' })),
+    prefix: optional(Type.String({ description: 'Only names that start with this.' }), { beyond: prefix => prefix.isWellFormed() ? undefined : 'ValueTypeInvalid' }),
     limit: optional(Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER, format: 'int64', description: 'Names in a page, a whole number from 1.' })),
     cursor: optional(Type.String({ description: 'The cursor that the page before came with.' })),
     tkn: tknParam,
@@ -142,5 +138,5 @@ export const KV_CLEAR = keyCommand({
   params: { tkn: tknParam },
   reply: Type.Object({ st, tkn: Token, cnt: count('Keys that were removed.') }),
   example: { params: { tkn: EXAMPLE_TOKEN }, reply: { st: 1, tkn: EXAMPLE_TOKEN, cnt: 2 } },
-  plan: ({ tkn }) => ({ reads: {}, decide: view => ({ reply: { st: ok, tkn, cnt: view.size }, clear: true }) }),
+  plan: ({ tkn }) => ({ reads: {}, change: { clear: true }, decide: view => ({ reply: { st: ok, tkn, cnt: view.size } }) }),
 })

@@ -13,21 +13,14 @@ export function entryFault (key: string, value: JsonText): StatusName | undefine
 /** The status of each key of a command, by its number. */
 export type Statuses = Map<string, number>
 
-/**
- * Stores each key that can be stored, and says of each what became of it.
- * @param keep whether a key that exists is left as it is (KV_ADD)
- * @param exists whether a key is there already
- */
-function store (keys: ReadonlyMap<string, JsonText>, exists: (key: string) => boolean, keep: boolean) {
-  const writes = new Map<string, JsonText>()
-  const statuses: Statuses = new Map()
-  for (const [key, value] of keys) {
-    const fault = entryFault(key, value)
-    const present = fault === undefined && exists(key)
-    statuses.set(key, numberOf(fault ?? (!present ? 'KeySet' : keep ? 'KeyExists' : 'KeyUpdated')))
-    if (fault === undefined && !(present && keep)) writes.set(key, value)
-  }
-  return { writes, statuses }
+/** The keys that can be stored. */
+function storable (keys: ReadonlyMap<string, JsonText>): Map<string, JsonText> {
+  return new Map([...keys].filter(([key, value]) => entryFault(key, value) === undefined))
+}
+
+/** What becomes of each key. @param stored of one that can be stored */
+function statusesOf (keys: ReadonlyMap<string, JsonText>, stored: (key: string) => StatusName): Statuses {
+  return new Map([...keys].map(([key, value]) => [key, numberOf(entryFault(key, value) ?? stored(key))]))
 }
 
 const KEY_SET = numberOf('KeySet')
@@ -41,12 +34,22 @@ function quietReply (tkn: string, statuses: Statuses) {
 
 interface StoreValues { readonly tkn: string, readonly keys: ReadonlyMap<string, JsonText> }
 
-/** KV_SET and its kin, which differ in whether they keep what exists and whether they are quiet. */
-function storePlan (keep: boolean, quiet: boolean) {
+/** Stores every key that can be. */
+function setPlan ({ tkn, keys }: StoreValues): Plan<{ tkn: string, keys: Statuses }> {
+  return {
+    reads: { has: [...keys.keys()] },
+    change: { writes: storable(keys) },
+    decide: view => ({ reply: { tkn, keys: statusesOf(keys, key => view.has(key) ? 'KeyUpdated' : 'KeySet') } }),
+  }
+}
+
+/** Stores the keys that are new. */
+function addPlan (quiet: boolean) {
   return ({ tkn, keys }: StoreValues): Plan<{ tkn: string, keys: Statuses }> => ({
-    reads: { has: keys.keys() },
+    reads: { has: [...keys.keys()] },
     decide: view => {
-      const { writes, statuses } = store(keys, key => view.has(key), keep)
+      const statuses = statusesOf(keys, key => view.has(key) ? 'KeyExists' : 'KeySet')
+      const writes = new Map([...keys].filter(([key]) => statuses.get(key) === KEY_SET))
       return { reply: quiet ? quietReply(tkn, statuses) : { tkn, keys: statuses }, writes }
     },
   })
@@ -62,7 +65,7 @@ export const KV_SET = keyCommand({
   params: storeParams,
   reply: statusReply,
   example: { params: storeExample, reply: { tkn: EXAMPLE_TOKEN, keys: { user: 20, visits: 21 } } },
-  plan: storePlan(false, false),
+  plan: setPlan,
 })
 
 export const KV_SETQ = keyCommand({
@@ -72,7 +75,11 @@ export const KV_SETQ = keyCommand({
   params: storeParams,
   reply: statusReply,
   example: { params: { tkn: EXAMPLE_TOKEN, keys: { user: null } }, reply: { tkn: EXAMPLE_TOKEN, keys: { user: 41 } } },
-  plan: storePlan(false, true),
+  plan: ({ tkn, keys }) => ({
+    reads: {},
+    change: { writes: storable(keys) },
+    decide: () => ({ reply: quietReply(tkn, statusesOf(keys, () => 'KeySet')) }),
+  }),
 })
 
 export const KV_ADD = keyCommand({
@@ -82,7 +89,7 @@ export const KV_ADD = keyCommand({
   params: storeParams,
   reply: statusReply,
   example: { params: storeExample, reply: { tkn: EXAMPLE_TOKEN, keys: { user: 20, visits: 23 } } },
-  plan: storePlan(true, false),
+  plan: addPlan(false),
 })
 
 export const KV_ADDQ = keyCommand({
@@ -92,7 +99,7 @@ export const KV_ADDQ = keyCommand({
   params: storeParams,
   reply: statusReply,
   example: { params: storeExample, reply: { tkn: EXAMPLE_TOKEN, keys: { visits: 23 } } },
-  plan: storePlan(true, true),
+  plan: addPlan(true),
 })
 
 export const KV_CLEAR_SET = keyCommand({
@@ -104,9 +111,7 @@ export const KV_CLEAR_SET = keyCommand({
   example: { params: storeExample, reply: { st: 1, tkn: EXAMPLE_TOKEN, cnt: 5, keys: { user: 20, visits: 20 } } },
   plan: ({ tkn, keys }) => ({
     reads: {},
-    decide: view => {
-      const { writes, statuses } = store(keys, () => false, false)
-      return { reply: { st: numberOf('Ok'), tkn, cnt: view.size, keys: statuses }, clear: true, writes }
-    },
+    change: { clear: true, writes: storable(keys) },
+    decide: view => ({ reply: { st: numberOf('Ok'), tkn, cnt: view.size, keys: statusesOf(keys, () => 'KeySet') } }),
   }),
 })

@@ -50,7 +50,7 @@ export const KV_APPEND = keyCommand({
   reply: statusReply,
   example: { params: { tkn: EXAMPLE_TOKEN, keys: { items: ['tea'], gone: 1 } }, reply: { tkn: EXAMPLE_TOKEN, keys: { items: 1, gone: 22 } } },
   plan: ({ tkn, keys }) => ({
-    reads: { get: keys.keys() },
+    reads: { get: [...keys.keys()] },
     decide: view => {
       const { writes, statuses } = changeEach(keys, view, appended)
       return { reply: { tkn, keys: statuses }, writes }
@@ -78,7 +78,7 @@ export const KV_MERGE = keyCommand({
   reply: statusReply,
   example: { params: { tkn: EXAMPLE_TOKEN, keys: { user: { email: 'ada@example.org' }, old: null } }, reply: { tkn: EXAMPLE_TOKEN, keys: { user: 21, old: 24 } } },
   plan: ({ tkn, keys }) => ({
-    reads: { get: keys.keys() },
+    reads: { get: [...keys.keys()] },
     decide: view => {
       const { writes, statuses } = changeEach(keys, view, merged)
       return { reply: { tkn, keys: statuses }, writes }

@@ -1,5 +1,5 @@
 import type { JsonText } from '../json/text.js'
-import type { Access, Listing, Outcome, Reads, Session, View } from '../session.js'
+import type { Access, Change, Listing, Outcome, Reads, Session, View } from '../session.js'
 
 /** Where a View gets its answers: the store's own data as this access sees it. */
 export interface Source {
@@ -54,18 +54,29 @@ function named<T> (part: T | undefined, what: string): T {
   return part
 }
 
-/** What the access decides on this view. Throws what `decide` throws, and an Error when a reader wants to write. */
+/**
+ * What the access decides on this view, with what was known beforehand. Throws what `decide` throws, and an Error when a
+ * reader wants to write, or a decision whose change was known beforehand wants another one.
+ */
 export function decide<T> (access: Access<T>, view: View): Outcome<T> {
   const outcome = access.decide(view)
-  if (!access.mayWrite && (outcome.clear === true || outcome.writes !== undefined || outcome.session !== undefined)) {
-    throw new Error('A decision with mayWrite false asked for a change')
-  }
-  return outcome
+  if (changes(outcome) && access.change !== undefined) throw new Error('A decision whose change was known asked for another one')
+  if (!access.mayWrite && (changes(outcome) || access.change !== undefined)) throw new Error('A decision with mayWrite false asked for a change')
+  return access.change === undefined ? outcome : { ...access.change, reply: outcome.reply }
+}
+
+function changes ({ clear, writes, session }: Change): boolean {
+  return clear === true || writes !== undefined || session !== undefined
 }
 
 /** Whether this access moves the session's idle deadline, which never moves backwards. */
 export function renews (session: Session, access: Access<unknown>, now: number): boolean {
-  return access.touch && session.idle > 0 && now > session.usedAt
+  return idles(session, access.touch, now)
+}
+
+/** Whether the use of a session, or what is none, moves its idle deadline. */
+export function idles (session: Session, touch: boolean, now: number): boolean {
+  return touch && session.idle > 0 && now > session.usedAt
 }
 
 /** The session to keep after an access that decided `outcome`; the same object when nothing about it changed. */
