@@ -1,7 +1,8 @@
 import { parseArgs, type ParseArgsConfig } from 'node:util'
 import leven from 'leven'
-import type { Setting } from './config.js'
+import type { Setting } from './settings.js'
 import type { Flag } from './data/table.js'
+import { masked } from './masked.js'
 
 /** A value as somebody wrote it, and the option or variable they wrote it in. */
 export interface Given { readonly source: string, readonly text: string }
@@ -37,15 +38,19 @@ export function readArguments (argv: readonly string[], accepted: Accepted, ever
   const found = { flags: new Set<string>(), given: new Map<string, Given>() }
   const names = [...settings.map(({ option }) => option), ...Object.keys(flags).map(name => `--${name}`)]
   let argument: string | undefined
+  let unknown = -1
   for (const token of parseArgs({ args: [...argv], options: optionsOf(every, flags), strict: false, tokens: true }).tokens) {
     if (token.kind === 'positional') {
       if (accepted.argument && argument === undefined) argument = token.value
-      else faults.push(`${JSON.stringify(token.value)}: ${accepted.surplus(token.value)}`)
+      else faults.push(`${JSON.stringify(masked(token.value))}: ${accepted.surplus(token.value)}`)
     }
     if (token.kind !== 'option') continue
-    const { name, rawName, value, inlineValue } = token
+    const { index, name, rawName, value, inlineValue } = token
     const setting = settings.find(({ option }) => option === `--${name}`)
     if (!names.includes(`--${name}`)) {
+      // Of -abc the first letter that means nothing is told: all of them would spell what was written there by mistake.
+      if (index === unknown) continue
+      unknown = index
       faults.push(unknownName(program === 'holdfast' ? 'there is no such option' : `${program} has no such option`, rawName, names))
     } else if (setting === undefined) {
       if (value === undefined) found.flags.add(name)
@@ -88,5 +93,5 @@ export function readVariables (env: NodeJS.ProcessEnv, settings: readonly Settin
 export function unknownName (fault: string, name: string, known: readonly string[]): string {
   const [nearest] = known.map(other => ({ other, steps: leven(name, other) })).sort((a, b) => a.steps - b.steps)
   const hint = nearest !== undefined && nearest.steps <= 2 ? `; did you mean ${nearest.other}?` : ''
-  return `${name}: ${fault}${hint}`
+  return `${masked(name)}: ${fault}${hint}`
 }

@@ -1,11 +1,9 @@
 import type { AddressInfo } from 'node:net'
-import { resolve } from 'node:path'
 import closeWithGrace from 'close-with-grace'
 import type { Logger } from 'pino'
 import type { Gateway } from './gateway.js'
 import { reason } from './reason.js'
 import type { SessionStore } from './session.js'
-import { parseStoreUrl } from './stores/open.js'
 
 // What main.ts is put together from. It stands apart because importing main.ts starts a server.
 
@@ -41,12 +39,6 @@ export function authority (host: string, port: number): string {
   return `${host.includes(':') ? `[${host}]` : host}:${port}`
 }
 
-/** Where a store keeps its data, to follow the word "data". It never holds a password, as a URL may. */
-export function placeOf (url: string): string {
-  const store = parseStoreUrl(url)
-  return store.kind === 'memory' ? 'in memory only' : `in ${resolve(store.directory)}`
-}
-
 /** The line that says that requests are served, and at which address. */
 export function readyLine (version: string, { address, port }: AddressInfo, dataPlace: string): string {
   return `holdfast ${version} listening on http://${authority(address, port)}, data ${dataPlace}`
@@ -67,8 +59,9 @@ const FAULTS: Skipped = ['SIGILL', 'SIGTRAP', 'SIGABRT', 'SIGBUS', 'SIGFPE', 'SI
  * @param close its promise is waited for; what it throws is logged, and the exit code is then FAILED
  * @param delay milliseconds that `close` may take
  * @param skip signals that mean nothing here
+ * @returns `close` ends it as a signal does, `uninstall` has all this forgotten
  */
-export function endGracefully (log: Logger, close: () => Promise<void>, delay = GRACE + SLACK, skip: Skipped = []): { close (): void } {
+export function endGracefully (log: Logger, close: () => Promise<void>, delay = GRACE + SLACK, skip: Skipped = []): { close (): void, uninstall (): void } {
   return closeWithGrace({ delay, logger: log, skip: [...FAULTS, ...skip] }, async ({ err, signal, manual }) => {
     const asked = signal !== undefined || manual === true
     if (asked) log.info(signal === undefined ? 'stopping as it was told to' : `stopping because of ${signal}`)

@@ -1,90 +1,12 @@
-import { Type, type Static, type TSchema } from '@sinclair/typebox'
+import type { TSchema } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import { readArguments, readVariables, unknownName, type Given } from './arguments.js'
 import { DATA_COMMANDS, type DataCommand, type DataCommandName, type Flag } from './data/table.js'
 import { commandHelp, mainHelp } from './help.js'
-import { DEFAULT_BODY_LIMIT, GREATEST_BODY_LIMIT } from './limits.js'
+import { masked } from './masked.js'
+import { ConfigSchema, SETTINGS, type Config, type Setting } from './settings.js'
 import { parseStoreUrl } from './stores/open.js'
-
-const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
-
-/**
- * Every setting. A property `bodyLimit` is the option --body-limit and the variable HOLDFAST_BODY_LIMIT; `hint` stands
- * for the value in the help text; `allowed` says in words what the schema cannot say of itself.
- */
-export const ConfigSchema = Type.Object({
-  store: Type.String({
-    default: 'lmdb:./data',
-    hint: 'url',
-    description: 'where sessions are kept, memory: or lmdb:<directory>',
-    allowed: '`memory:` or `lmdb:<directory>`'
-  }),
-  host: Type.String({
-    default: '127.0.0.1',
-    hint: 'address',
-    description: 'the address to listen on; 0.0.0.0 or :: for every network',
-    pattern: '^[A-Za-z0-9_.:%-]+$',
-    allowed: 'a host name or an IP address, without brackets'
-  }),
-  port: Type.Integer({
-    default: 1987,
-    hint: 'number',
-    description: 'the TCP port to listen on; 0 for any that is free',
-    minimum: 0,
-    maximum: 65535
-  }),
-  workers: Type.String({
-    default: '1',
-    hint: 'number',
-    description: 'processes that serve, all on the same port and store, up to 99; auto for one to a core',
-    pattern: '^(auto|[1-9][0-9]?)$',
-    allowed: '`auto` or a whole number from 1 to 99'
-  }),
-  bodyLimit: Type.Integer({
-    default: DEFAULT_BODY_LIMIT,
-    hint: 'bytes',
-    description: 'the largest request body, from 1024 to 16777216',
-    minimum: 1024,
-    maximum: GREATEST_BODY_LIMIT
-  }),
-  logLevel: Type.Union(LOG_LEVELS.map(level => Type.Literal(level)), {
-    default: 'warn',
-    hint: 'level',
-    description: `the least severe messages to log, ${LOG_LEVELS.join(', ')}`,
-    allowed: `one of ${LOG_LEVELS.join(', ')}`
-  })
-}, { additionalProperties: false })
-
-export type Config = Static<typeof ConfigSchema>
-
-/** A setting as a person meets it: a row of the help text and of the table in the README. */
-export interface Setting {
-  readonly name: keyof Config
-  /** On the command line, such as `--body-limit`. */
-  readonly option: string
-  /** In the environment, such as `HOLDFAST_BODY_LIMIT`. */
-  readonly variable: string
-  /** What stands for the value, such as `bytes`. */
-  readonly hint: string
-  readonly default: string
-  readonly description: string
-  /** The values that are allowed, in words. */
-  readonly allowed: string
-}
-
-/** Every setting, in the order of the schema. */
-export const SETTINGS: readonly Setting[] = Object.entries(ConfigSchema.properties).map(([name, schema]: [string, TSchema]) => {
-  const words = name.split(/(?=[A-Z])/)
-  return {
-    name: name as keyof Config, // Object.entries forgets the names that it was given.
-    option: `--${words.join('-').toLowerCase()}`,
-    variable: `HOLDFAST_${words.join('_').toUpperCase()}`,
-    hint: schema.hint,
-    default: String(schema.default),
-    description: schema.description ?? '',
-    allowed: schema.allowed ?? `a whole number from ${schema.minimum} to ${schema.maximum}`
-  }
-})
+import { isValkeyUrl } from './stores/valkey-url.js'
 
 /** The options that are no setting. */
 const FLAGS: Readonly<Record<string, Flag>> = {
@@ -94,7 +16,7 @@ const FLAGS: Readonly<Record<string, Flag>> = {
 
 /** The one setting of the commands that look after the data. They have no use for a store that ends with its process. */
 const DATA_STORE: readonly Setting[] = SETTINGS.filter(({ name }) => name === 'store')
-  .map(setting => ({ ...setting, description: 'the store, lmdb:<directory>', allowed: '`lmdb:<directory>`' }))
+  .map(setting => ({ ...setting, description: 'the store, lmdb:<directory> or valkey://<host>', allowed: '`lmdb:<directory>` or `valkey://<host>`' }))
 
 /** What the command line and the environment ask for. */
 export type Reading =
@@ -121,7 +43,9 @@ export function readConfig (argv: readonly string[], env: NodeJS.ProcessEnv): Re
   if (flags.has('help')) return { kind: 'help', text: mainHelp(SETTINGS, FLAGS) }
   if (flags.has('version')) return { kind: 'version' }
   const variables = readVariables(env, SETTINGS, faults)
-  const values = readValues(SETTINGS, new Map([...variables, ...given]), faults)
+  const all = new Map([...variables, ...given])
+  const values = readValues(SETTINGS, all, faults)
+  faults.push(...pointless(all, String(values['store'])))
   if (faults.length > 0 || !Value.Check(ConfigSchema, values)) return faulty('holdfast', faults)
   return { kind: 'config', config: values }
 }
@@ -152,6 +76,8 @@ function readCommand (name: DataCommandName, argv: readonly string[], env: NodeJ
   if (store === 'memory:') faults.push(`${given.get('store')?.source}: a store in memory has nothing outside of its process`)
   const argument = found.argument ?? row.argument?.default ?? ''
   if (row.argument !== undefined && argument === '') faults.push(`<${row.argument.hint}>: is missing: ${row.argument.description}`)
+  // A file of that name would be made, or its name printed, with whatever password stands in it.
+  if (isValkeyUrl(argument) || argument.includes('://')) faults.push(`<${row.argument?.hint}>: is a URL; the one of the store goes to --store`)
   if (faults.length > 0) return faulty(program, faults)
   return { kind: 'command', command: row.read({ store: String(store), argument, flags: found.flags }) }
 }
@@ -169,11 +95,21 @@ function readValues (settings: readonly Setting[], given: ReadonlyMap<string, Gi
     const { source, text } = given.get(name) ?? { source: 'the default', text: usual }
     // Value.Convert would take 80.5 and 1e3 for the integers 80 and 1.
     const value = schema.type === 'integer' && /^\d+$/.test(text) ? Number(text) : text
-    if (!Value.Check(schema, value)) faults.push(`${source}: ${JSON.stringify(text)} is not ${allowed}`)
+    if (!Value.Check(schema, value)) faults.push(`${source}: ${JSON.stringify(masked(text))} is not ${allowed}`)
     else if (name === 'store') faults.push(...storeFaults(source, text))
     values[name] = value
   }
   return values
+}
+
+/** The faults of settings that were given, and mean nothing for the store that was chosen. */
+function pointless (given: ReadonlyMap<string, Given>, url: string): string[] {
+  if (storeFaults('', url).length > 0) return []
+  const { kind } = parseStoreUrl(url)
+  return SETTINGS.flatMap(({ name, store = kind }) => {
+    const { source } = given.get(name) ?? {}
+    return source === undefined || store === kind ? [] : [`${source}: means nothing for ${kind}:, but for a store on Valkey or Redis`]
+  })
 }
 
 function storeFaults (source: string, url: string): string[] {

@@ -13,10 +13,12 @@ export interface Worker {
   readonly pid: number | undefined
   /** Rejects with a StartError when it cannot serve. */
   readonly listening: Promise<AddressInfo>
+  /** Resolves once it can use its store, which it may have to wait for while it listens. Rejects as `listening` does. */
+  readonly opened: Promise<void>
   readonly ended: Promise<End>
   /** Has it free what has expired, of which there is one to a store. */
   sweep (): void
-  /** Has it end once the requests under way have finished; it serves by now. */
+  /** Has it end once the requests under way have finished; it listens by now. */
   stop (): void
   kill (): void
 }
@@ -29,7 +31,11 @@ export interface Ending {
 }
 
 export interface Crew {
-  readonly address: AddressInfo
+  /**
+   * Resolves once all workers listen and can use their store. Rejects with what the first says that cannot; then none is left.
+   * Never settles when they are stopped before.
+   */
+  readonly started: Promise<AddressInfo>
   /** Stops all workers and waits for them. */
   stop (): Promise<Ending>
   kill (): void
@@ -73,24 +79,29 @@ export function describe ({ code, signal }: End): string {
 }
 
 /**
- * Starts workers, waits until all of them listen, and from then on replaces those that end.
+ * Starts workers, and replaces those that end once all of them have started.
  *
+ * @param launch makes a worker; of one that replaces another, the server was up already
  * @param giveUp ends the process: no worker can be started any more, and none is left
- * @throws what the first worker that did not listen says; then none is left
  */
-export async function startCrew (count: number, launch: () => Worker, log: Logger, giveUp: () => void, waitFor: (delay: number) => Promise<void> = sleep): Promise<Crew> {
+export function startCrew (count: number, launch: (isReplacement: boolean) => Worker, log: Logger, giveUp: () => void, waitFor: (delay: number) => Promise<void> = sleep): Crew {
   const alive = new Set<Worker>()
+  /** Those that listen. */
   const serving = new Set<Worker>()
   let sweeper: Worker | undefined
   let stopping = false
   let endedWell = true
   let isSound = true
 
-  function add (): Worker {
-    const worker = launch()
+  function add (isReplacement: boolean): Worker {
+    const worker = launch(isReplacement)
     alive.add(worker)
+    // Who waits for one of these, does not for the other at that time, or not at all.
+    worker.opened.catch(() => {})
+    worker.listening.then(() => serving.add(worker), () => {})
     worker.ended.then(({ code }) => {
       alive.delete(worker)
+      if (serving.delete(worker) && stopping) endedWell &&= code === 0
       isSound &&= code === 0
     })
     return worker
@@ -112,14 +123,10 @@ export async function startCrew (count: number, launch: () => Worker, log: Logge
       return false
     }
     log.info({ worker: worker.pid }, `worker ${worker.pid} serves`)
-    serving.add(worker)
     appointSweeper()
     const end = await worker.ended
-    serving.delete(worker)
     appointSweeper()
-    const endsWell = end.code === 0
-    if (stopping) endedWell &&= endsWell
-    log[endsWell ? 'info' : 'error']({ worker: worker.pid, ...end }, `worker ${worker.pid} ${describe(end)}`)
+    log[end.code === 0 ? 'info' : 'error']({ worker: worker.pid, ...end }, `worker ${worker.pid} ${describe(end)}`)
     return true
   }
 
@@ -136,7 +143,7 @@ export async function startCrew (count: number, launch: () => Worker, log: Logge
       }
       const wait = nextWait()
       await waitFor(serving.size === 0 ? Math.min(wait, LONELY_WAIT) : wait)
-      worker = stopping ? undefined : add()
+      worker = stopping ? undefined : add(true)
     }
   }
 
@@ -148,15 +155,24 @@ export async function startCrew (count: number, launch: () => Worker, log: Logge
     await Promise.all([...alive].map(({ ended }) => ended))
   }
 
-  const first = Array.from({ length: count }, add)
-  const addresses = await Promise.all(first.map(({ listening }) => listening)).catch(async error => {
-    kill()
-    await allEnded()
-    throw error
-  })
-  for (const worker of first) keep(worker)
+  async function start (): Promise<AddressInfo> {
+    const first = Array.from({ length: count }, () => add(false))
+    try {
+      const addresses = await Promise.all(first.map(({ listening }) => listening))
+      await Promise.all(first.map(({ opened }) => opened))
+      for (const worker of first) keep(worker)
+      return addresses[0]! // There is at least one worker.
+    } catch (error) {
+      // They end because they were told to.
+      if (stopping) await new Promise(() => {})
+      kill()
+      await allEnded()
+      throw error
+    }
+  }
+
   return {
-    address: addresses[0]!, // There is at least one worker.
+    started: start(),
     async stop () {
       stopping = true
       for (const worker of alive) serving.has(worker) ? worker.stop() : worker.kill()

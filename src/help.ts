@@ -1,4 +1,4 @@
-import type { Setting } from './config.js'
+import type { Setting } from './settings.js'
 import { DATA_COMMANDS, type Argument, type DataCommandName, type Flag } from './data/table.js'
 
 type Flags = Readonly<Record<string, Flag>>

@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 import { availableParallelism } from 'node:os'
 import { FAILED, MISCONFIGURED, StartError } from './cli.js'
-import { readConfig, type Config } from './config.js'
+import { readConfig } from './config.js'
+import type { Config } from './settings.js'
 import { parseStoreUrl } from './stores/open.js'
 import { VERSION } from './version.js'
 
@@ -41,7 +42,7 @@ switch (reading.kind) {
     break
   case 'command': {
     const { runCommand } = await import('./data/run.js')
-    const { dataStores } = await import('./data/lmdb-data.js')
+    const { dataStores } = await import('./data/data-stores.js')
     const stopping = new AbortController()
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => stopping.abort(new Error(`interrupted by ${signal}`)))
     const { stdin, stdout, stderr } = process

@@ -4,20 +4,21 @@ import { createServer, type AddressInfo } from 'node:net'
 import type { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import type { Logger } from 'pino'
-import { attempt, authority, endGracefully, FAILED, GRACE, placeOf, readyLine, SLACK, StartError } from './cli.js'
+import { attempt, authority, endGracefully, FAILED, GRACE, readyLine, SLACK, StartError } from './cli.js'
 import { startOfTime, type Moment } from './clock.js'
-import type { Config } from './config.js'
 import { describe, startCrew, type End, type Worker } from './crew.js'
 import { closeLostConnections } from './handover.js'
 import { BEAT, BEAT_FD, listen, SILENCE } from './heartbeat.js'
 import { createLog } from './log.js'
+import type { Config } from './settings.js'
 import type { StoreFiles } from './stores/options.js'
-import { claimStore } from './stores/open.js'
+import { claimStore, placeOf } from './stores/open.js'
 import { VERSION } from './version.js'
 
 /** What the primary says to a worker. */
 export type Order =
-  | { readonly kind: 'start', readonly config: Config, readonly since: Moment, readonly files: StoreFiles }
+  /** `files` are those of a store that was claimed. `isReplacement` when the server was up already. */
+  | { readonly kind: 'start', readonly config: Config, readonly since: Moment, readonly files: StoreFiles | undefined, readonly isReplacement: boolean }
   | { readonly kind: 'sweep' }
   | { readonly kind: 'stop' }
 
@@ -25,6 +26,7 @@ export type Order =
 export type Report =
   | { readonly kind: 'up' }
   | { readonly kind: 'listening', readonly address: AddressInfo }
+  | { readonly kind: 'opened' }
   | { readonly kind: 'failed', readonly message: string }
 
 /** The last is BEAT_FD. */
@@ -47,20 +49,24 @@ export async function serveWithWorkers (config: Config, count: number): Promise<
   const claim = await attempt(`open the data ${dataPlace}`, claimStore(store))
   try {
     const port = await attempt(`listen on ${authority(host, config.port)}`, freePort(host, config.port))
-    const start: Order = { kind: 'start', config: { ...config, port }, since: startOfTime(message => log.warn(message)), files: claim.files }
+    const start = { kind: 'start', config: { ...config, port }, since: startOfTime(message => log.warn(message)), files: claim?.files } as const
     cluster.setupPrimary({ exec: WORKER, args: [], stdio: [...STDIO] })
-    const crew = await startCrew(count, () => launch(start, log), log, () => process.exit(FAILED))
+    const crew = startCrew(count, isReplacement => launch({ ...start, isReplacement }, log), log, () => process.exit(FAILED))
     // On a second signal, too, and when closing took too long.
     process.once('exit', crew.kill)
-    endGracefully(log, async () => {
+    const ending = endGracefully(log, async () => {
       const { endedWell, isSound } = await crew.stop()
-      await claim.release(isSound)
+      await claim?.release(isSound)
       if (!endedWell) process.exit(FAILED)
       // A worker that hangs is killed before that, and the others end by themselves.
     }, GRACE + 2 * SLACK)
-    process.stdout.write(`${readyLine(VERSION, crew.address, dataPlace)}\n`)
+    const address = await crew.started.catch(error => {
+      ending.uninstall()
+      throw error
+    })
+    process.stdout.write(`${readyLine(VERSION, address, dataPlace)}\n`)
   } catch (error) {
-    await claim.release(false)
+    await claim?.release(false)
     throw error
   }
 }
@@ -77,7 +83,7 @@ async function freePort (host: string, port: number): Promise<number> {
   return address.port
 }
 
-function launch (start: Order, log: Logger): Worker {
+function launch (start: Extract<Order, { kind: 'start' }>, log: Logger): Worker {
   const worker = cluster.fork()
   closeLostConnections(worker.process)
   // One that is gone needs no order, and what became of it is known from its end.
@@ -93,20 +99,32 @@ function launch (start: Order, log: Logger): Worker {
     worker.process.kill('SIGKILL')
   })
   ended.then(end)
-  const listening = new Promise<AddressInfo>((resolve, reject) => {
-    worker.on('message', (report: Report) => {
-      if (report.kind === 'up') say(start)
-      else if (report.kind === 'listening') resolve(report.address)
-      else reject(new StartError(report.message))
-    })
-    ended.then(end => reject(new StartError(`cannot start a worker: it ${describe(end)}`)))
+  const listening = promised<AddressInfo>()
+  const opened = promised<void>()
+  const fail = (message: string): void => { for (const { reject } of [listening, opened]) reject(new StartError(message)) }
+  worker.on('message', (report: Report) => {
+    switch (report.kind) {
+      case 'up': return say(start)
+      case 'listening': return listening.resolve(report.address)
+      case 'opened': return opened.resolve()
+      case 'failed': return fail(report.message)
+    }
   })
+  ended.then(end => fail(`cannot start a worker: it ${describe(end)}`))
   return {
     pid: worker.process.pid,
-    listening,
+    listening: listening.promise,
+    opened: opened.promise,
     ended,
     sweep: () => say({ kind: 'sweep' }),
     stop: () => say({ kind: 'stop' }),
     kill: () => { worker.process.kill('SIGKILL') }
   }
+}
+
+/** A promise with what settles it. */
+function promised<T> (): { promise: Promise<T>, resolve (value: T): void, reject (error: Error): void } {
+  let settle = { resolve (_value: T): void {}, reject (_error: Error): void {} }
+  const promise = new Promise<T>((resolve, reject) => { settle = { resolve, reject } })
+  return { promise, ...settle }
 }

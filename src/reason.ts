@@ -6,6 +6,8 @@ export function reason (error: unknown): string {
   if (!(error instanceof Error)) return String(error)
   // Its message is written for people, and its cause for the log.
   if (error instanceof StatusError) return error.message
+  // Each address of a host was tried in turn.
+  if (error instanceof AggregateError && error.message === '') return error.errors.map(reason).join(', ')
   const { errno } = error as NodeJS.ErrnoException // Only read: undefined on every other error.
   const words = (errno === undefined ? undefined : getSystemErrorMap().get(errno)?.[1]) ?? error.message
   return error.cause instanceof Error ? `${words}: ${reason(error.cause)}` : words

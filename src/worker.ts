@@ -1,5 +1,4 @@
 import cluster from 'node:cluster'
-import { inspect } from 'node:util'
 import { endGracefully, FAILED, GRACE, SLACK, StartError } from './cli.js'
 import { BEAT_FD } from './heartbeat.js'
 import { createLog } from './log.js'
@@ -18,9 +17,11 @@ function say (report: Report, then?: () => void): void {
   self.send(report, then)
 }
 
-async function start ({ config, since, files }: Extract<Order, { kind: 'start' }>): Promise<void> {
+async function start ({ config, since, files, isReplacement }: Extract<Order, { kind: 'start' }>): Promise<void> {
   const log = createLog(config)
-  const server = await startServer(config, log, since, { role: 'member', files, beat: BEAT_FD })
+  // The server is up, and an outage of its store does not end it.
+  const patience = isReplacement ? { timeout: Infinity } : {}
+  const server = await startServer(config, log, since, { role: 'member', ...files && { files }, ...patience, beat: BEAT_FD })
   const ending = endGracefully(log, server.close, GRACE + SLACK, ['SIGTERM', ...FOR_THE_PRIMARY])
   let isStopping = false
 
@@ -30,20 +31,22 @@ async function start ({ config, since, files }: Extract<Order, { kind: 'start' }
     isStopping = true
   }
 
-  for (const signal of FOR_THE_PRIMARY) process.on(signal, () => {})
   process.on('SIGTERM', stop)
   self.on('message', ({ kind }: Order) => {
     if (kind === 'sweep') server.sweep()
     else stop()
   })
   say({ kind: 'listening', address: server.address })
+  await server.opened
+  say({ kind: 'opened' })
 }
 
+for (const signal of FOR_THE_PRIMARY) process.on(signal, () => {})
 // Without its primary a worker has no right to the data any more, and gets no connections.
 self.on('disconnect', () => process.exit(FAILED))
 self.once('message', (order: Extract<Order, { kind: 'start' }>) => {
-  // Of what is not the operator's to mend the stack is told too.
-  const wordsOf = (error: unknown): string => error instanceof StartError ? error.message : inspect(error)
+  // Of what is not the operator's to mend the stack is told too, but nothing else that an error holds.
+  const wordsOf = (error: Error): string => error instanceof StartError ? error.message : error.stack ?? error.message
   start(order).catch(error => say({ kind: 'failed', message: wordsOf(error) }, () => process.exit(FAILED)))
 })
 // What is said to a worker that does not listen yet is lost.

@@ -6,13 +6,16 @@ import { KeyStatuses } from '../src/commands/schemas.js'
 import { executeAll, executeOne } from '../src/envelope.js'
 import { createGateway, type Gateway } from '../src/gateway.js'
 import type { SessionStore } from '../src/session.js'
-import { statusName, STATUSES, type StatusName } from '../src/status.js'
+import { StatusError, statusName, STATUSES, type StatusName } from '../src/status.js'
 import { lmdbStore } from '../src/stores/lmdb.js'
 import { memoryStore } from '../src/stores/memory.js'
 import { VERSION } from '../src/version.js'
 import { REST, type RestRoute } from '../routes/rest.js'
 import { checkReplies } from './document.js'
+import { freshStores } from './valkey/gateways.js'
+import { needs } from './valkey/servers.js'
 import { ENVELOPES, SCENARIOS, START, type Failure, type Scenario } from './cases.js'
+import { waitingStore } from './waiting-store.js'
 
 interface World {
   readonly app: FastifyInstance
@@ -116,7 +119,8 @@ function note (command: CommandName, reply: Reply): void {
 async function play (t: Test, store: SessionStore, scenario: Scenario, send: Send): Promise<void> {
   const here = await world(store)
   checkReplies(here.app, fault => t.fail(`The reply is not as the OpenAPI document says: ${fault}`))
-  const fill = (text: string): string => text.replaceAll('$T', 'T1').replaceAll('$S', here.gateway.sharedToken('shop'))
+  const shared = await here.gateway.sharedToken('shop')
+  const fill = (text: string): string => text.replaceAll('$T', 'T1').replaceAll('$S', shared)
     .replaceAll('$V', VERSION).replaceAll('$K', store.kind)
   await send(here.app, 'SH_NEW', `{"name":"case"${scenario.session === undefined ? '' : `,${scenario.session}`}}`)
   for (const step of scenario.steps) {
@@ -137,12 +141,14 @@ async function play (t: Test, store: SessionStore, scenario: Scenario, send: Sen
 const STORES: Record<string, (t: Test) => Promise<SessionStore>> = {
   memory: async () => memoryStore(),
   lmdb: async t => await lmdbStore(t.testdir()),
+  valkey: freshStores(t),
 }
+const NEEDS: Record<string, { readonly skip: string | false }> = { valkey: needs() }
 const SURFACES: Record<string, Send> = { '/command': throughCommand, REST: throughRest }
 
 for (const [kind, open] of Object.entries(STORES)) {
   for (const [surface, send] of Object.entries(SURFACES)) {
-    t.test(`the table of cases on ${kind} through ${surface}`, async t => {
+    t.test(`the table of cases on ${kind} through ${surface}`, NEEDS[kind] ?? {}, async t => {
       for (const scenario of SCENARIOS) {
         await t.test(scenario.name, async t => {
           const store = await open(t)
@@ -196,6 +202,32 @@ t.test('a batch whose client has left is not carried out to its end', async t =>
   await run(`[{"SH_NEW":{"name":"x"}},{"KV_SET":{"tkn":"T1","keys":{"a":["${'a'.repeat(64)}"]}}}]`, () => true)
   t.equal(await run(batch, () => true), '[{"KV_FIND_RSP":{"tkn":"T1","st":42,"m":"path"}}]')
   t.equal(await run(batch, () => false), '[{"KV_FIND_RSP":{"tkn":"T1","st":42,"m":"path"}},{"KV_ADD_RSP":{"tkn":"T1","keys":{"later":20}}}]')
+})
+
+t.test('the secret of a store that has to be waited for is fetched at the first need of it, once', async t => {
+  const { store, tell } = waitingStore()
+  let fetched = 0
+  const counting: SessionStore = {
+    ...memoryStore(),
+    opened: Promise.resolve(),
+    async secret (make) {
+      fetched++
+      return await store.secret(make)
+    }
+  }
+  const gateway = await createGateway(counting)
+  t.equal(fetched, 0)
+  await t.rejects(Promise.all(['a', 'b'].map(gateway.sharedToken)), new StatusError('StoreUnavailable', '', 'Nothing was tried.'))
+  t.equal(fetched, 1, 'one attempt for all')
+  tell(undefined)
+  const tokens = await Promise.all(['a', 'b', 'a'].map(gateway.sharedToken))
+  t.equal(fetched, 2, 'one that failed is not kept')
+  t.strictSame([tokens[0], tokens[1]?.length], [tokens[2], 22])
+  t.not(tokens[0], tokens[1])
+  t.equal(await gateway.sharedToken('b'), tokens[1])
+  t.equal(fetched, 2)
+  t.equal(await (await createGateway(counting)).sharedToken('b'), tokens[1], 'every gateway has the same')
+  await t.rejects(createGateway({ ...memoryStore(), secret: async () => { throw new Error('damaged') } }), { message: 'damaged' }, 'another store has it at once')
 })
 
 /** Statuses that need a limit, an API key, a store that fails, a precondition or a fault: other tests produce them, or later issues. */

@@ -1,11 +1,13 @@
 import { readFileSync } from 'node:fs'
 import { pathToFileURL } from 'node:url'
 import t from 'tap'
-import { readConfig, SETTINGS, type Config } from '../src/config.js'
+import { readConfig } from '../src/config.js'
 import { DATA_COMMANDS, type DataCommand } from '../src/data/table.js'
+import { SETTINGS, type Config } from '../src/settings.js'
+import { VALKEY_FORM } from '../src/stores/valkey-url.js'
 import { readVersion, VERSION } from '../src/version.js'
 
-const DEFAULTS: Config = { store: 'lmdb:./data', host: '127.0.0.1', port: 1987, workers: '1', bodyLimit: 1048576, logLevel: 'warn' }
+const DEFAULTS: Config = { store: 'lmdb:./data', storeTimeout: 60, storeDeadline: 2000, waitReplicas: 0, host: '127.0.0.1', port: 1987, workers: '1', bodyLimit: 1048576, logLevel: 'warn' }
 
 /** The faults that a command line and an environment have. */
 function faults (argv: string[], env: NodeJS.ProcessEnv = {}): readonly string[] {
@@ -18,8 +20,8 @@ t.test('nothing given: the defaults', async t => {
 })
 
 t.test('every setting can be an option or a variable, and the option wins', async t => {
-  const values = { store: 'memory:', host: '::1', port: '0', workers: 'auto', bodyLimit: '4096', logLevel: 'silent' }
-  const config = { ...values, port: 0, bodyLimit: 4096 }
+  const values = { store: 'valkey://h', storeTimeout: '86400', storeDeadline: '50', waitReplicas: '16', host: '::1', port: '0', workers: 'auto', bodyLimit: '4096', logLevel: 'silent' }
+  const config = { ...values, storeTimeout: 86_400, storeDeadline: 50, waitReplicas: 16, port: 0, bodyLimit: 4096 }
   const options = SETTINGS.flatMap(({ name, option }) => [option, values[name]])
   const inlineOptions = SETTINGS.map(({ name, option }) => `${option}=${values[name]}`)
   const variables = Object.fromEntries(SETTINGS.map(({ name, variable }) => [variable, values[name]]))
@@ -34,6 +36,9 @@ t.test('the names are derived from the schema', async t => {
   const names = SETTINGS.map(({ name, option, variable }) => [name, option, variable])
   t.strictSame(names, [
     ['store', '--store', 'HOLDFAST_STORE'],
+    ['storeTimeout', '--store-timeout', 'HOLDFAST_STORE_TIMEOUT'],
+    ['storeDeadline', '--store-deadline', 'HOLDFAST_STORE_DEADLINE'],
+    ['waitReplicas', '--wait-replicas', 'HOLDFAST_WAIT_REPLICAS'],
     ['host', '--host', 'HOLDFAST_HOST'],
     ['port', '--port', 'HOLDFAST_PORT'],
     ['workers', '--workers', 'HOLDFAST_WORKERS'],
@@ -52,6 +57,40 @@ t.test('numbers are whole numbers within their limits', async t => {
     const expected = `HOLDFAST_BODY_LIMIT: "${limit}" is not a whole number from 1024 to 16777216`
     t.strictSame(faults([], { HOLDFAST_BODY_LIMIT: limit }), [expected], limit)
   }
+})
+
+t.test('settings that mean nothing for the store that was chosen', async t => {
+  const fault = (source: string, kind: string) => `${source}: means nothing for ${kind}:, but for a store on Valkey or Redis`
+  t.strictSame(faults(['--wait-replicas', '1']), [fault('--wait-replicas', 'lmdb')])
+  t.strictSame(faults(['--store', 'memory:', '--store-timeout=60'], { HOLDFAST_STORE_DEADLINE: '2000' }), [fault('--store-timeout', 'memory'), fault('HOLDFAST_STORE_DEADLINE', 'memory')])
+  t.strictSame(faults(['--store', 'redis://h', '--store-timeout=60'], { HOLDFAST_STORE_DEADLINE: '2000' }), [])
+  t.match(faults(['--store', 'nothing', '--wait-replicas', '1']), { length: 1 }, 'nobody knows which that is')
+  t.strictSame(faults(['--store', 'rediss://h', '--wait-replicas', '17', '--store-timeout', '0', '--store-deadline', '49']), [
+    '--store-timeout: "0" is not a whole number from 1 to 86400',
+    '--store-deadline: "49" is not a whole number from 50 to 60000',
+    '--wait-replicas: "17" is not a whole number from 0 to 16'
+  ])
+  t.match(readConfig(['export'], { HOLDFAST_WAIT_REPLICAS: '1' }), { kind: 'command' }, 'they are no concern of the other commands')
+})
+
+t.test('a password in a URL is never shown', async t => {
+  for (const url of ['redis://u:hunter2@h', 'redis://:hunter2@h:1/0', 'valkeys://hunter2:hunter2@h', 'redis://u:hu@hunter2@h', 'redis://u:hunter2/hunter2?hunter2@h', 'redis:u:hunter2@h', 'u:hunter2@h', '//u:hunter2@h', 'redis://h?password=hunter2', 'redis://u:\nhunter2@h', 'redis://u:hunter2']) {
+    const lines: Array<readonly [string[], NodeJS.ProcessEnv?]> = [
+      [[url]], [[url, '--port', '1']], [['--port', '1', url]], [['--host', url]], [['--port', url]], [['--log-level', url]], [['--workers', url]],
+      [[`--stroe=${url}`]], [['--stroe', url]], [[`--${url}`]], [[`-${url}`]], [[`-s${url}`]], [[`--help=${url}`]], [['--store', `${url}x y`, '--port', 'x']],
+      [['--port', 'x'], { HOLDFAST_STROE: url }], [[], { HOLDFAST_HOST: url }], [['--wait-replicas', '17'], { HOLDFAST_STORE: url }],
+      [['export', '--stroe', url]], [['export', `--stroe=${url}`]], [['export', 'a', url]], [['inspect', url]], [['import', '-', `-${url}`]],
+      [['inspect', '--port', '1'], { HOLDFAST_STORE: url }], [['--help'], { HOLDFAST_STORE: url }], [['export', '-h', '--store', url]]
+    ]
+    for (const [argv, env = {}] of lines) {
+      const reading = readConfig(argv, env)
+      if (reading.kind !== 'faults' && reading.kind !== 'help') t.fail(`${argv.join(' ')} is ${reading.kind}`)
+      else t.notMatch(reading.text, /hunter2|^ +-[nt2]: /m, argv.join(' '))
+    }
+  }
+  t.strictSame(faults(['redis://u:hunter2@h']), ['redis://***: there is no such command'])
+  t.strictSame(faults(['--port', '1', 'redis://u:hunter2@h', 'u:hunter2@h']), ['"redis://***": holdfast takes options only', '"***@h": holdfast takes options only'])
+  t.strictSame(faults(['-xyz', '-x']), ['-x: there is no such option', '-x: there is no such option'])
 })
 
 t.test('one answer lists every fault and where it came from', async t => {
@@ -135,17 +174,21 @@ t.test('a wrong command line: every fault at once', async t => {
     '"lmdb:x": holdfast export takes one argument only',
     '--help: takes no value',
     'HOLDFAST_PROT: there is no such variable; did you mean HOLDFAST_PORT?',
-    'HOLDFAST_STORE: The store must be memory: or lmdb:<directory>, such as lmdb:./data'
+    `HOLDFAST_STORE: The URL of the store is wrong: the form of the URL is ${VALKEY_FORM}`
   ])
   t.strictSame(faults(['import']), ['<file>: is missing: what holdfast export wrote; - for standard input'])
   t.strictSame(faults(['backup', '', '--store']), [
-    '--store: the value is missing; it must be `lmdb:<directory>`',
+    '--store: the value is missing; it must be `lmdb:<directory>` or `valkey://<host>`',
     '<directory>: is missing: where the copy goes; a new directory, or an empty one'
   ])
   t.strictSame(faults(['inspect', 'x', '--verfy']), [
     '"x": holdfast inspect takes options only',
     '--verfy: holdfast inspect has no such option; did you mean --verify?'
   ])
+  for (const url of ['redis://u:hunter2@h', 'redis:u:hunter2@h', 'valkey://h', 'http://h']) {
+    t.strictSame(faults(['backup', url]), ['<directory>: is a URL; the one of the store goes to --store'])
+    for (const name of ['export', 'import']) t.strictSame(faults([name, url]), ['<file>: is a URL; the one of the store goes to --store'])
+  }
   t.strictSame(faults(['inspect', '--verify=yes']), ['--verify: takes no value'])
   t.strictSame(faults(['export', '--verify']), ['--verify: holdfast export has no such option'])
   for (const name of ['backup', 'export', 'import', 'inspect']) {
@@ -172,7 +215,7 @@ t.test('help of the commands', async t => {
     t.match(main, { text: `  ${name} ` })
     t.match(main, { text: summary })
     for (const argv of [['--help'], ['-h'], ['--port', 'x', '-h'], ['a', 'b', '-v', '--help']]) t.match(readConfig([name, ...argv], { HOLDFAST_X: '' }), { kind: 'help', text: `Usage: holdfast ${name} ` })
-    t.match(readConfig([name, '-h'], {}), { text: /--store <url> +HOLDFAST_STORE +the store, lmdb:<directory> \(default: lmdb:\.\/data\)/ })
+    t.match(readConfig([name, '-h'], {}), { text: /--store <url> +HOLDFAST_STORE +the store, lmdb:<directory> or valkey:\/\/<host> \(default: lmdb:\.\/data\)/ })
     t.notMatch(readConfig([name, '-h'], {}), { text: '--port' })
     t.strictSame(readConfig([name, '-v', 'x', 'y'], {}), { kind: 'version' })
   }

@@ -8,6 +8,7 @@ import { PassThrough, Readable, Writable } from 'node:stream'
 import { setImmediate } from 'node:timers/promises'
 import fc from 'fast-check'
 import t, { type Test } from 'tap'
+import { dataStores } from '../src/data/data-stores.js'
 import { exportSessions } from '../src/data/export.js'
 import { checkExport } from '../src/data/import.js'
 import { InputError } from '../src/data/input-error.js'
@@ -16,6 +17,7 @@ import { copying, inspected } from '../src/data/reports.js'
 import { runCommand, type Surroundings } from '../src/data/run.js'
 import type { DataStores, Inspection } from '../src/data/stores.js'
 import type { DataCommand } from '../src/data/table.js'
+import { valkeyData } from '../src/data/valkey-data.js'
 import { quoted, size } from '../src/data/words.js'
 import type { JsonText } from '../src/json/text.js'
 import { reason } from '../src/reason.js'
@@ -23,6 +25,7 @@ import type { Session, SessionCopy, SessionStore } from '../src/session.js'
 import { StatusError } from '../src/status.js'
 import { memoryStore } from '../src/stores/memory.js'
 import { idOf, json, sessionOf, START } from './store-suite.js'
+import { waitingStore } from './waiting-store.js'
 
 const URL = 'lmdb:./data'
 const HEADER = `{"holdfast":"export","format":1,"exportedAtMs":${START}}`
@@ -504,6 +507,36 @@ t.test('backup prints what was copied', async t => {
     { code: 1, stdout: `${made}damaged, in the store as in its backup: 2 records; holdfast inspect --verify says which\n`, stderr: '' })
   const used = { ...stores, backup: async () => { throw new InputError('/backups/monday is not empty') } }
   t.strictSame(await run(command, lasting(), { stores: used }), { code: 2, stdout: '', stderr: 'holdfast backup: /backups/monday is not empty\n' })
+})
+
+t.test('a store on Valkey or Redis', async t => {
+  const url = 'valkey://u:hunter2@h'
+  const { store, tell } = waitingStore()
+  const asked: unknown[] = []
+  const data = valkeyData(url, async (...given) => {
+    asked.push(given)
+    return store
+  })
+  const opening = data.open('import')
+  tell(undefined)
+  t.equal(await opening, store)
+  t.strictSame(asked, [[url, { timeout: 10, deadline: 10_000 }]])
+
+  let closed = 0
+  const absent = { ...memoryStore(), opened: Promise.reject(new Error('nobody answers')), close: async () => { closed++ } }
+  const stores: DataStores = { ...dataStores, open: async (url, purpose) => await valkeyData(url, async () => absent).open(purpose) }
+  const command: DataCommand = { name: 'export', store: url, file: '-' }
+  t.strictSame(await run(command, store, { stores }), { code: 1, stdout: '', stderr: 'holdfast export: cannot open the data on valkey at h:6379/0: nobody answers\n' })
+  t.equal(closed, 1)
+
+  const refusals: Array<readonly [DataCommand, string]> = [
+    [{ name: 'backup', store: url, directory: '/nowhere' }, 'is backed up by its snapshots (valkey-cli --rdb, redis-cli --rdb) or by holdfast export'],
+    [{ name: 'inspect', store: url, verify: true }, 'is looked into with valkey-cli or redis-cli, and its sessions are counted by GET /sessions']
+  ]
+  for (const [command, refusal] of refusals) {
+    t.strictSame(await run(command, store, { stores }), { code: 2, stdout: '', stderr: `holdfast ${command.name}: a store on Valkey or Redis ${refusal}\n` })
+  }
+  await t.rejects(dataStores.verify(url, {}), InputError)
 })
 
 t.test('numbers and names in words', async t => {

@@ -223,7 +223,7 @@ t.test('a directory is one process\'s: another is refused, and told whose it is'
 
 t.test('members share a directory that their primary has claimed', async t => {
   const directory = join(t.testdir(), 'data')
-  const claim = await claimStore(`lmdb:${directory}`)
+  const claim = (await claimStore(`lmdb:${directory}`))! // That of a directory.
   const [one, two] = [await lmdbStore(directory, { role: 'member' }), await lmdbStore(directory, { role: 'member' })]
   await one.create(ID, sessionOf(), START)
   t.ok(await two.find(ID, START))

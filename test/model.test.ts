@@ -6,6 +6,8 @@ import { createGateway, type Gateway } from '../src/gateway.js'
 import type { SessionStore } from '../src/session.js'
 import { lmdbStore } from '../src/stores/lmdb.js'
 import { memoryStore } from '../src/stores/memory.js'
+import { freshStores } from './valkey/gateways.js'
+import { needs } from './valkey/servers.js'
 
 // Random sequences of commands, against a model so small that it can be seen to be right: a Map of values, and two times.
 
@@ -129,10 +131,12 @@ async function agree (store: SessionStore, expiry: Expiry, moves: readonly Move[
 const STORES: Record<string, (t: Test) => Promise<SessionStore>> = {
   memory: async () => memoryStore(),
   lmdb: async t => await lmdbStore(t.testdir()),
+  valkey: freshStores(t),
 }
+const NEEDS: Record<string, { readonly skip: string | false }> = { valkey: needs() }
 
 for (const [kind, open] of Object.entries(STORES)) {
-  t.test(`random commands agree with the model on ${kind}`, async t => {
+  t.test(`random commands agree with the model on ${kind}`, NEEDS[kind] ?? {}, async t => {
     const store = await open(t)
     await fc.assert(fc.asyncProperty(expiry, fc.array(move, { maxLength: 30 }), async (expiry, moves) => {
       await agree(store, expiry, moves)

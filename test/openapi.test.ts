@@ -184,7 +184,7 @@ const KEYS: Readonly<Record<string, Json>> = {
 async function before (t: Test, operationId: string) {
   const tokens = [EXAMPLE_TOKEN]
   const gateway = await createGateway({ ...memoryStore(), kind: 'lmdb' }, { now: () => NOW, newToken: () => tokens.shift() ?? `other ${Math.random()}` })
-  const app = buildApp({ ...gateway, sharedToken: () => EXAMPLE_TOKEN })
+  const app = buildApp({ ...gateway, sharedToken: async () => EXAMPLE_TOKEN })
   t.teardown(async () => await app.close())
   const post = async (url: string, payload: object) => await app.inject({ method: 'POST', url, payload })
   if (operationId === 'shOpen') await post('/sessions', { name: 'settings', shared: true })

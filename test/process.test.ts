@@ -1,19 +1,28 @@
 // The process as an operator meets it: every test starts the real program, and waits for what it prints.
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
+import { existsSync, rmSync, writeFileSync } from 'node:fs'
 import { connect, createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { mock } from 'node:test'
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
-import t from 'tap'
-import { sweepRegularly } from '../src/cli.js'
+import pino from 'pino'
+import t, { type Test } from 'tap'
+import { availability } from '../src/availability.js'
+import { StartError, sweepRegularly } from '../src/cli.js'
+import { thisMoment } from '../src/clock.js'
+import { readConfig } from '../src/config.js'
+import { shown } from '../src/log.js'
+import { startServer } from '../src/server.js'
+import type { StoreOptions } from '../src/stores/options.js'
 import { VERSION } from '../src/version.js'
 import { commitsIn, watch } from '../src/watchdog.js'
 import { MAIN } from './crash/server.js'
+import { PRELOAD } from './fake-valkey.js'
 import { inject, notInjectable } from './faults/processes.js'
-import { command, openRequest, start, startUncounted } from './processes.js'
+import { command, freePort, openRequest, start, startUncounted, type StartOptions } from './processes.js'
+import { waitingStore, type WaitingStore } from './waiting-store.js'
 
 // This one stands first and is waited for, because it stops a clock that the others may use.
 await t.test('sweeping: steps with short pauses while there is work, a long one else, and one that fails is only reported', async t => {
@@ -93,6 +102,92 @@ t.test('the watchdog counts looks at one and the same transaction', async t => {
   cells[1] = 1
   end()
   t.equal(exits, 1, 'a process that could not be ended ends by itself afterwards')
+})
+
+t.test('what a server is not ready for, and what it logs of it', async t => {
+  const warnings: string[] = []
+  const readiness = availability({ warn: (message: string) => { warnings.push(message) } }, 'on valkey at h:1/0')
+  const now = () => [readiness.reason, readiness.hasStore, warnings.splice(0).join()]
+  const lost = 'The store cannot be used at the moment, and the log says why.'
+  t.strictSame(now(), ['The store is not open yet.', false, ''])
+  readiness.tell('Refused.')
+  t.strictSame(now(), [lost, false, 'waiting for the data on valkey at h:1/0: Refused.'])
+  readiness.tell('It loads.')
+  t.strictSame(now(), [lost, false, 'waiting for the data on valkey at h:1/0: It loads.'])
+  for (const reason of ['Refused.', 'It loads.']) readiness.tell(reason)
+  t.strictSame(now(), [lost, false, ''], 'each reason once')
+  for (let n = 0; n < 9; n++) readiness.tell(`${n}`)
+  t.equal(warnings.splice(0).length, 3, 'and not too many of them')
+  readiness.tell(undefined)
+  t.strictSame(now(), ['The store is not open yet.', false, 'the data on valkey at h:1/0 can be used now'])
+  readiness.opened()
+  t.strictSame(now(), [undefined, true, ''])
+  readiness.tell(undefined)
+  t.strictSame(now(), [undefined, true, ''])
+  readiness.tell('Refused.')
+  t.strictSame(now(), [lost, false, 'the data on valkey at h:1/0 cannot be used: Refused.'])
+  readiness.end('Failed.')
+  readiness.end('Stopping.')
+  readiness.tell(undefined)
+  t.strictSame(now(), ['Failed.', true, ''])
+})
+
+t.test('of an error the log has no more than what it is for', async t => {
+  const refused = Object.assign(new Error('refused', { cause: new Error('no such user') }), { code: 'X', command: { args: ['hunter2'] } })
+  const logged = JSON.stringify(shown(refused))
+  t.match(JSON.parse(logged), { type: 'Error', message: 'refused: no such user', stack: /^Error: refused\n.*caused by: Error: no such user\n/s, code: 'X' })
+  t.notMatch(logged, 'hunter2')
+  t.equal(shown('text'), 'text')
+})
+
+/** A server in this process, on a store that a test opens when it likes. */
+async function serverOn (t: Test, lines: string[] = []) {
+  const reading = readConfig(['--port', '0', '--store', 'valkey://h', '--store-timeout', '7', '--store-deadline', '70', '--wait-replicas', '1'], {})
+  if (reading.kind !== 'config') throw new Error('this is a configuration')
+  const given: { options: StoreOptions, waiting?: WaitingStore } = { options: {} }
+  const server = await startServer(reading.config, pino({}, { write: line => { lines.push(line) } }), thisMoment(), { timeout: Infinity }, async (_url, options = {}) => {
+    given.options = options
+    return (given.waiting = waitingStore(options)).store
+  })
+  t.teardown(server.close)
+  const ready = async () => (await fetch(`http://127.0.0.1:${server.address.port}/ready`)).status
+  return { server, ready, options: given.options, waiting: given.waiting! } // It is opened before anything else.
+}
+
+t.test('a server on a store that has to be waited for', async t => {
+  const { server, ready, options, waiting } = await serverOn(t)
+  t.match(options, { timeout: Infinity, deadline: 70, waitReplicas: 1 })
+  t.equal(await ready(), 503)
+  waiting.tell(undefined)
+  await server.opened
+  t.equal(await ready(), 200)
+  waiting.tell('Gone.')
+  t.equal(await ready(), 503)
+  await Promise.all([server.close(), server.close()])
+
+  const lost = await serverOn(t)
+  lost.waiting.giveUp(new Error('nobody answers'))
+  await t.rejects(lost.server.opened, new StartError('cannot open the data on valkey at h:6379/0: nobody answers'))
+  t.equal(await lost.ready(), 503)
+
+  const stopped = await serverOn(t)
+  const closed = stopped.server.close()
+  stopped.waiting.giveUp(new Error('closed'))
+  await closed
+  t.equal(await Promise.race([stopped.server.opened.catch(() => 'rejected'), 'pending']), 'pending')
+})
+
+t.test('a sweep that fails is reported, but not while the store cannot be used anyway', async t => {
+  const lines: string[] = []
+  const { server, waiting } = await serverOn(t, lines)
+  const faults = () => lines.filter(line => line.includes('a sweep failed')).length
+  server.sweep()
+  await sleep(1_500)
+  t.equal(faults(), 0)
+  waiting.tell(undefined)
+  await server.opened
+  waiting.refuse('DataDamaged')
+  while (faults() === 0) await sleep(50)
 })
 
 const INJECTS = { skip: await notInjectable() ?? false }
@@ -338,4 +433,67 @@ t.test('a secret that is damaged: the start says so, and ends with 1', async t =
   const { code, stdout, stderr } = await start(t, [], { cwd, env: ANY_PORT }).exited
   t.strictSame({ code, stdout }, { code: 1, stdout: '' })
   t.match(stderr, /^holdfast: cannot use the data in .*: the file secret is damaged: .*\n$/)
+})
+
+const STORE = 'valkey://u:hunter2@h:1/2'
+
+/** A server whose store is there while there is a file `up`, and which listens by now. */
+async function startWaiting (t: Test, args: string[] = [], options: StartOptions = {}) {
+  const port = await freePort()
+  const server = start(t, ['--port', `${port}`, '--store', STORE, ...args], { preload: PRELOAD, ...options })
+  await server.printed('stderr', /waiting for the data on valkey at h:1\/2: Nothing listens there\./)
+  const url = `http://127.0.0.1:${port}`
+  for (;;) {
+    const reply = await fetch(`${url}/ready`).catch(() => undefined)
+    if (reply !== undefined) return { server, url, reply }
+    await sleep(20)
+  }
+}
+
+t.test('a store that has to be waited for: requests are answered meanwhile, and when it is gone again', async t => {
+  const { server, url, reply } = await startWaiting(t)
+  t.match([reply.status, reply.headers.get('retry-after')], [503, '1'])
+  t.match(await reply.json(), { detail: /^The store cannot be used/ })
+  t.match(await command(url, 'SH_NEW', { name: 'x' }), { st: 201 })
+  const refused = await fetch(`${url}/sessions`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{"name":"x","shared":true}' })
+  t.match([refused.status, refused.headers.get('retry-after')], [503, '1'])
+  t.match(await refused.json(), { title: 'StoreUnavailable' })
+
+  writeFileSync(join(server.cwd, 'up'), '')
+  t.equal(await server.ready(), url)
+  t.equal((await fetch(`${url}/ready`)).status, 200)
+  const { tkn } = await command(url, 'SH_NEW', { name: 'x', shared: true })
+  t.match(await command(url, 'SH_OPEN', { name: 'x' }), { tkn }, 'with the secret that could not be had before')
+
+  rmSync(join(server.cwd, 'up'))
+  await server.printed('stderr', /the data on valkey at h:1\/2 cannot be used: Nothing listens there\./)
+  t.match(await (await fetch(`${url}/ready`)).json(), { status: 503, detail: /^The store cannot be used/ })
+  // Longer than between two sweeps.
+  await sleep(2_500)
+  writeFileSync(join(server.cwd, 'up'), '')
+  await server.printed('stderr', /can be used now\b.*can be used now/s)
+  t.match(await command(url, 'SH_OPEN', { name: 'x' }), { tkn })
+  const { code, stdout, stderr } = await server.stop('SIGTERM')
+  t.equal(code, 0)
+  t.equal(stdout, `holdfast ${VERSION} listening on ${url}, data on valkey at h:1/2\n`)
+  t.strictSame(server.log().map(({ level }) => level), [40, 40, 40, 40], stderr)
+  t.notMatch(stderr, 'hunter2')
+})
+
+t.test('a store that does not come in time: it says why, and ends with 1', async t => {
+  const { server } = await startWaiting(t, ['--store-timeout', '2'])
+  const { code, stdout, stderr } = await server.exited
+  t.strictSame({ code, stdout }, { code: 1, stdout: '' })
+  t.match(stderr, /^\{.*\}\nholdfast: cannot open the data on valkey at h:1\/2: nothing listens there after 2 s\n$/)
+})
+
+t.test('a signal while it waits for its store ends it gracefully', async t => {
+  const { server, url } = await startWaiting(t, ['--log-level', 'info'])
+  const opened = await openRequest(url, NEW_SESSION)
+  server.child.kill('SIGINT')
+  await server.printed('stderr', /stopping because of SIGINT/)
+  opened.end(NEW_SESSION)
+  const [response] = await once(opened, 'response')
+  t.match(JSON.parse(await text(response)), { SH_NEW_RSP: { st: 201 } })
+  t.match(await server.exited, { code: 0, signal: null, stdout: '' })
 })

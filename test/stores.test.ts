@@ -10,7 +10,7 @@ import type { SessionStore } from '../src/session.js'
 import { groupCommit } from '../src/stores/group-commit.js'
 import { lmdbStore } from '../src/stores/lmdb.js'
 import { memoryStore } from '../src/stores/memory.js'
-import { openStore, parseStoreUrl } from '../src/stores/open.js'
+import { needing, openStore, parseStoreUrl, placeOf } from '../src/stores/open.js'
 import type { StoreOptions } from '../src/stores/options.js'
 import { dump, ID, idOf, json, reading, sessionOf, set, START, storeSuite, writing } from './store-suite.js'
 
@@ -38,7 +38,7 @@ t.test('URLs', async t => {
   t.strictSame(parseStoreUrl('memory:'), { kind: 'memory' })
   t.strictSame(parseStoreUrl('lmdb:./data'), { kind: 'lmdb', directory: './data' })
   t.strictSame(parseStoreUrl('lmdb:/var/lib/hold fast:1'), { kind: 'lmdb', directory: '/var/lib/hold fast:1' })
-  for (const url of ['', 'memory', 'memory:x', 'lmdb', 'lmdb:', 'LMDB:x', 'redis://u:hunter2@h', ' memory:', './data']) {
+  for (const url of ['', 'memory', 'memory:x', 'lmdb', 'lmdb:', 'LMDB:x', 'postgres://u:hunter2@h', ' memory:', './data']) {
     t.throws(() => parseStoreUrl(url), { message: /memory: or lmdb:<directory>/ }, url)
     await t.rejects(openStore(url), { message: /^((?!hunter2).)*$/ })
   }
@@ -47,6 +47,21 @@ t.test('URLs', async t => {
     t.equal(`${store.kind}:`, url.slice(0, store.kind.length + 1))
     await store.close()
   }
+})
+
+t.test('where data is, without a password', async t => {
+  t.equal(placeOf('memory:'), 'in memory only')
+  t.equal(placeOf('lmdb:/data/'), 'in /data')
+  t.equal(placeOf('rediss://u:hunter2@h/3?prefix=p'), 'on valkey at h:6379/3')
+  t.equal(placeOf('valkey://:hunter2@a:7000,[::1]:7001?cluster=true'), 'on a valkey cluster at a:7000,[::1]:7001')
+})
+
+t.test('a package that was left out when Holdfast was installed', async t => {
+  const missing = 'no-such-package'
+  await t.rejects(needing(missing, async () => await import(missing)), { message: 'the package no-such-package is not installed: add it with npm install no-such-package' })
+  await t.rejects(needing('another', async () => await import(missing)), { message: /^Cannot find package/ })
+  await t.rejects(needing(missing, async () => { throw new Error('broken') }), { message: 'broken' })
+  t.equal(await needing(missing, async () => 'there'), 'there')
 })
 
 t.test('memory: sessions that are gone do not fill the queue of deadlines', async t => {

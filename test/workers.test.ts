@@ -12,7 +12,8 @@ import t, { type Test } from 'tap'
 import { StartError } from '../src/cli.js'
 import { describe, startCrew, waits, type End, type Worker } from '../src/crew.js'
 import { listen, SILENCE } from '../src/heartbeat.js'
-import { command, connection, logLines, openRequest, start, startUncounted, type Connection, type LogLine, type Started } from './processes.js'
+import { PRELOAD } from './fake-valkey.js'
+import { command, connection, freePort, logLines, openRequest, start, startUncounted, type Connection, type LogLine, type Started } from './processes.js'
 
 const FAILED: End = { code: 1, signal: null }
 
@@ -37,11 +38,14 @@ t.test('how a process ended, in words', async t => {
 function fakeWorker (pid: number) {
   const said: string[] = []
   let listen = (_address: AddressInfo): void => {}
-  let fail = (_error: Error): void => {}
+  let refuse = (_error: Error): void => {}
+  let open = (): void => {}
+  let giveUp = (_error: Error): void => {}
   let end = (_end: End): void => {}
   const worker: Worker = {
     pid,
-    listening: new Promise((resolve, reject) => { [listen, fail] = [resolve, reject] }),
+    listening: new Promise((resolve, reject) => { [listen, refuse] = [resolve, reject] }),
+    opened: new Promise((resolve, reject) => { [open, giveUp] = [resolve, reject] }),
     ended: new Promise(resolve => { end = resolve }),
     sweep: () => said.push('sweep'),
     stop: () => said.push('stop'),
@@ -50,15 +54,26 @@ function fakeWorker (pid: number) {
       end({ code: null, signal: 'SIGKILL' })
     }
   }
-  return { worker, said, listen: () => listen({ address: '::1', port: pid, family: 'IPv6' }), fail, end }
+  const fail = (error: Error): void => {
+    refuse(error)
+    giveUp(error)
+  }
+  // With a store that has to be waited for.
+  const hear = (): void => listen({ address: '::1', port: pid, family: 'IPv6' })
+  const serve = (): void => {
+    hear()
+    open()
+  }
+  return { worker, said, hear, open: () => open(), listen: serve, fail, end }
 }
 
 /** A crew of two workers that do what a test says. */
 function fakeCrew () {
   const workers: Array<ReturnType<typeof fakeWorker>> = []
   const delays: number[] = []
-  const state = { gaveUp: 0, log: '' }
-  const launch = () => {
+  const state = { gaveUp: 0, log: '', replacements: 0 }
+  const launch = (isReplacement: boolean) => {
+    if (isReplacement) state.replacements++
     const made = fakeWorker(workers.length)
     workers.push(made)
     return made.worker
@@ -76,8 +91,8 @@ t.test('one worker sweeps, and another when it is gone; those that end are repla
   const { crew, workers, delays, state } = fakeCrew()
   workers[0]!.listen()
   workers[1]!.listen()
-  const { address, stop, kill } = await crew
-  t.equal(address.port, 0, 'what the first one says')
+  const { started, stop, kill } = crew
+  t.equal((await started).port, 0, 'what the first one says')
   await setImmediate()
   t.strictSame(workers.map(({ said }) => said), [['sweep'], []])
 
@@ -110,7 +125,8 @@ t.test('one worker sweeps, and another when it is gone; those that end are repla
 t.test('a worker that does not end well when it is stopped', async t => {
   const { crew, workers } = fakeCrew()
   for (const { listen } of workers) listen()
-  const { stop } = await crew
+  const { started, stop } = crew
+  await started
   await setImmediate()
   const stopping = stop()
   workers[0]!.end({ code: 1, signal: null })
@@ -121,7 +137,8 @@ t.test('a worker that does not end well when it is stopped', async t => {
 t.test('a place whose worker is to be replaced later is left empty when all are stopped meanwhile', async t => {
   const { workers, crew, wake } = fakeCrew()
   for (const { listen } of workers) listen()
-  const { stop } = await crew
+  const { started, stop } = crew
+  await started
   await setImmediate()
   wake.isHeld = true
   workers[0]!.end(FAILED)
@@ -137,7 +154,7 @@ t.test('a place whose worker is to be replaced later is left empty when all are 
 t.test('while nobody serves, nobody waits long', async t => {
   const { workers, crew, delays } = fakeCrew()
   for (const { listen } of workers) listen()
-  await crew
+  await crew.started
   await setImmediate()
   for (let times = 0; times < 6; times++) {
     const last = workers.at(-1)!
@@ -161,8 +178,57 @@ t.test('at the start, one worker that fails ends the others', async t => {
   const { crew, workers } = fakeCrew()
   workers[0]!.listen()
   workers[1]!.fail(new StartError('cannot listen'))
-  await t.rejects(crew, new StartError('cannot listen'))
+  await t.rejects(crew.started, new StartError('cannot listen'))
   t.strictSame(workers.map(({ said }) => said), [['kill'], ['kill']])
+})
+
+/** Whether a promise has settled by now. */
+async function isSettled (promise: Promise<unknown>): Promise<boolean> {
+  await setImmediate()
+  return await Promise.race([promise.then(() => true, () => true), false])
+}
+
+t.test('it has started once every worker has its store', async t => {
+  const { crew, workers, state } = fakeCrew()
+  for (const { hear } of workers) hear()
+  workers[0]!.open()
+  t.notOk(await isSettled(crew.started))
+  t.strictSame(workers.map(({ said }) => said), [[], []], 'nobody sweeps yet')
+  workers[1]!.open()
+  t.match(await crew.started, { port: 0 })
+  await setImmediate()
+  t.strictSame(workers.map(({ said }) => said), [['sweep'], []])
+  t.equal(state.replacements, 0)
+  workers[0]!.end(FAILED)
+  await setImmediate()
+  t.equal(state.replacements, 1)
+  workers[2]!.hear()
+  workers[1]!.end(FAILED)
+  await setImmediate()
+  t.strictSame(workers[2]!.said, ['sweep'], 'one that waits for its store serves: it says so to its clients')
+})
+
+t.test('a worker that gives its store up at the start ends the others, without a word in the log', async t => {
+  const { crew, workers, state } = fakeCrew()
+  for (const { hear } of workers) hear()
+  await setImmediate()
+  for (const { fail } of workers) fail(new StartError('cannot open the data'))
+  await t.rejects(crew.started, new StartError('cannot open the data'))
+  t.strictSame(workers.map(({ said }) => said), [['kill'], ['kill']])
+  t.strictSame(state, { gaveUp: 0, log: '', replacements: 0 })
+})
+
+t.test('stopped while its workers wait for their store: those that listen end by themselves, and nothing is reported', async t => {
+  const { crew, workers, state } = fakeCrew()
+  workers[0]!.hear()
+  await setImmediate()
+  const stopping = crew.stop()
+  t.strictSame(workers.map(({ said }) => said), [['stop'], ['kill']])
+  workers[0]!.end({ code: 0, signal: null })
+  for (const { fail } of workers) fail(new StartError('it ended'))
+  t.strictSame(await stopping, { endedWell: true, isSound: false })
+  t.notOk(await isSettled(crew.started))
+  t.equal(state.log, '')
 })
 
 t.test('it gives up when a worker cannot be started three times in a row, and nobody serves', async t => {
@@ -170,7 +236,7 @@ t.test('it gives up when a worker cannot be started three times in a row, and no
   const [one, other] = workers
   one!.listen()
   other!.listen()
-  await crew
+  await crew.started
   await setImmediate()
   one!.end(FAILED)
   await setImmediate()
@@ -475,4 +541,52 @@ t.test('workers that cannot be started at all: one line says why, and it ends wi
   const failed = await start(t, arguments_(2), { preload }).exited
   t.match(failed, { code: 1, signal: null, stdout: '' })
   t.match(failed.stderr, /^holdfast: cannot listen on 127\.0\.0\.1:\d+: address already in use\n$/)
+})
+
+/** Workers whose stores are there while there is a file `up`. They wait for them. */
+async function startWaiting (t: Test, args: string[] = []) {
+  const port = await freePort()
+  const server = start(t, [...arguments_(2), '--port', `${port}`, '--store', 'valkey://u:hunter2@h', ...args], { preload: PRELOAD })
+  await server.until('stderr', () => server.log().filter(({ msg }) => /^waiting for the data on valkey at h:6379\/0: /.test(msg)).length === 2 || undefined)
+  return { server, url: `http://127.0.0.1:${port}` }
+}
+
+const readyAt = async (url: string) => (await fetch(`${url}/ready`)).status
+
+t.test('a store that has to be waited for: an outage of it ends nothing, not even what is started meanwhile', async t => {
+  const { server, url } = await startWaiting(t, ['--store-timeout', '5'])
+  while (await readyAt(url).catch(() => sleep(20)) !== 503);
+  writeFileSync(join(server.cwd, 'up'), '')
+  t.equal(await server.ready(), url)
+  const [first] = await serving(server, 2)
+  t.equal(await readyAt(url), 200)
+
+  rmSync(join(server.cwd, 'up'))
+  await server.until('stderr', () => server.log().filter(({ msg }) => /cannot be used/.test(msg)).length === 2 || undefined)
+  process.kill(first!, 'SIGKILL')
+  const [, , third] = await serving(server, 3)
+  // Longer than the first ones would have waited.
+  await sleep(6_000)
+  for (let times = 0; times < 4; times++) t.equal(await readyAt(url), 503)
+  writeFileSync(join(server.cwd, 'up'), '')
+  await server.until('stderr', () => server.log().find(({ pid, msg }) => pid === third && /can be used now/.test(msg)))
+  while (await readyAt(url) !== 200) await sleep(20)
+  const { code, stderr } = await server.stop('SIGTERM')
+  t.equal(code, 0)
+  t.notMatch(stderr, 'hunter2')
+})
+
+t.test('workers whose store does not come in time: one line says so, and it ends with 1', async t => {
+  const { server } = await startWaiting(t, ['--store-timeout', '2'])
+  const { code, stdout, stderr } = await server.exited
+  t.strictSame({ code, stdout }, { code: 1, stdout: '' })
+  t.strictSame(stderr.split('\n').filter(line => !line.startsWith('{')), ['holdfast: cannot open the data on valkey at h:6379/0: nothing listens there after 2 s', ''])
+  t.strictSame(server.log().filter(({ level }) => level > 40), [])
+})
+
+t.test('a signal while workers wait for their store ends them gracefully', async t => {
+  const { server, url } = await startWaiting(t)
+  while (await readyAt(url).catch(() => sleep(20)) !== 503);
+  t.match(await server.stop('SIGTERM'), { code: 0, signal: null, stdout: '' })
+  t.match(server.log().filter(({ level }) => level > 40), [])
 })

@@ -1,8 +1,9 @@
 import type { Writable } from 'node:stream'
-import type { SessionStore } from '../session.js'
+import { scanText } from '../json/scanner.js'
+import type { SessionCopy, SessionStore } from '../session.js'
 import { END_LINE, headerLine, MAX_LINE_BYTES, sessionLine } from './line.js'
 import type { Watch } from './stores.js'
-import { size } from './words.js'
+import { quoted, size } from './words.js'
 
 /** What was exported. */
 export interface Exported {
@@ -30,6 +31,7 @@ export async function exportSessions (
   text.add(`${headerLine(now)}\n`)
   for await (const copy of store.copies(now)) {
     watch.signal?.throwIfAborted()
+    assertJson(copy)
     const before = text.bytes()
     for (const piece of sessionLine(copy)) {
       if (text.add(piece)) await text.flush()
@@ -43,6 +45,17 @@ export async function exportSessions (
   text.add(`${END_LINE}\n`)
   await text.flush()
   return { sessions, keys, bytes: text.bytes() }
+}
+
+/** What is not JSON could not be imported, and neither could all that is exported with it. @throws {Error} */
+function assertJson ({ id, keys }: SessionCopy): void {
+  for (const [key, value] of keys) {
+    try {
+      scanText(value, undefined)
+    } catch {
+      throw new Error(`session ${id}: the value of key ${quoted(key)} is not JSON`)
+    }
+  }
 }
 
 /** Collects text, so that a million small pieces are not a million writes. */

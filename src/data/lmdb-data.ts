@@ -6,39 +6,25 @@ import { FILES, makeDirectory, PRIVATE_FILE, statOf, syncFile, writeMarker } fro
 import { InUseError } from '../stores/lmdb-locks.js'
 import { lmdbReader, lmdbStore } from '../stores/lmdb.js'
 import { openReader, NoStoreError, type Reader } from '../stores/lmdb-reader.js'
-import { parseStoreUrl } from '../stores/open.js'
 import { InputError } from './input-error.js'
 import { inspect, verify } from './lmdb-look.js'
-import type { Backup, DataStores, Part, Watch } from './stores.js'
+import type { Backup, DataStore, Part, Watch } from './stores.js'
 
 /** Milliseconds between two looks at how far a copy is. */
 const LOOK_EVERY = 200
 
-/** The stores that the data commands know. */
-export const dataStores: DataStores = {
-  async open (url, purpose) {
-    const directory = directoryOf(url)
-    return await opening(async () => await (purpose === 'import' ? lmdbStore(directory) : lmdbReader(directory)))
-  },
-  async backup (url, directory, now, watch) {
-    const source = directoryOf(url)
-    refuseTarget(directory, source)
-    const reader = await opening(async () => await openReader(source))
-    try {
-      return await backup(reader, source, directory, now, watch)
-    } finally {
-      await reader.close()
-    }
-  },
-  inspect: async (url, now) => await withReader(url, async reader => await inspect(reader, directoryOf(url), now)),
-  verify: async (url, watch) => await withReader(url, async reader => await verify(reader, watch), true)
-}
-
-function directoryOf (url: string): string {
-  const store = parseStoreUrl(url)
-  if (store.kind !== 'lmdb') throw new InputError('a store in memory holds nothing outside of its process')
-  if (statOf(store.directory)?.isDirectory() === false) throw new InputError(`${store.directory} is a file and not a directory`)
-  return store.directory
+/** The store in a directory. @throws {InputError} when that is none */
+export function lmdbData (source: string): DataStore {
+  if (statOf(source)?.isDirectory() === false) throw new InputError(`${source} is a file and not a directory`)
+  return {
+    open: async purpose => await opening(async () => await (purpose === 'import' ? lmdbStore(source) : lmdbReader(source))),
+    async backup (directory, now, watch) {
+      refuseTarget(directory, source)
+      return await withReader(source, async reader => await backup(reader, source, directory, now, watch))
+    },
+    inspect: async now => await withReader(source, async reader => await inspect(reader, source, now)),
+    verify: async watch => await withReader(source, async reader => await verify(reader, watch), true)
+  }
 }
 
 async function opening<T> (open: () => Promise<T>): Promise<T> {
@@ -49,8 +35,8 @@ async function opening<T> (open: () => Promise<T>): Promise<T> {
   }
 }
 
-async function withReader<T> (url: string, use: (reader: Reader) => Promise<T>, thorough = false): Promise<T> {
-  const reader = await opening(async () => await openReader(directoryOf(url), thorough))
+async function withReader<T> (directory: string, use: (reader: Reader) => Promise<T>, thorough = false): Promise<T> {
+  const reader = await opening(async () => await openReader(directory, thorough))
   try {
     return await use(reader)
   } finally {

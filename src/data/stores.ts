@@ -53,20 +53,25 @@ export interface Verification {
 }
 
 /**
- * What the data commands need of the stores. Every method rejects with an InputError when there is no Holdfast store under
- * the URL, or when its kind has no such thing; none but open() for `import` and backup() changes or makes anything on the disk.
+ * What the data commands need of a store. Every method rejects with an InputError when there is no Holdfast store, or when its
+ * kind has no such thing; none but open() for `import` and backup() changes or makes anything on the disk.
  */
-export interface DataStores {
+export interface DataStore {
   /** For `export` a store that exists, which others may have open and write to. For `import` also one that is made by this. */
-  open (url: string, purpose: 'export' | 'import'): Promise<SessionStore>
+  open (purpose: 'export' | 'import'): Promise<SessionStore>
   /**
    * Copies a store, which others may have open and write to, as it is at one moment.
    *
    * @param directory of the copy: an InputError when it is neither new nor empty, or lies in the store. After a failure nothing is left of the copy.
    */
-  backup (url: string, directory: string, now: number, watch: Watch<Part>): Promise<Backup>
+  backup (directory: string, now: number, watch: Watch<Part>): Promise<Backup>
   /** Rejects only when it cannot read the store at all: what is damaged is not counted, and left to verify(). */
-  inspect (url: string, now: number): Promise<Inspection>
+  inspect (now: number): Promise<Inspection>
   /** Reads every record and compares it with its checksum. What is damaged is no reason to reject. */
-  verify (url: string, watch: Watch<Part>): Promise<Verification>
+  verify (watch: Watch<Part>): Promise<Verification>
+}
+
+/** The same of all stores, each method with the URL of the store in front. */
+export type DataStores = {
+  readonly [Name in keyof DataStore]: (url: string, ...rest: Parameters<DataStore[Name]>) => ReturnType<DataStore[Name]>
 }

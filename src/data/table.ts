@@ -50,7 +50,8 @@ export const DATA_COMMANDS: Readonly<Record<DataCommandName, DataCommandRow>> = 
     argument: { hint: 'directory', description: 'where the copy goes; a new directory, or an empty one' },
     flags: {},
     notes: 'The copy holds every write that was acknowledged before the command began, and is a store itself:\n' +
-      'holdfast --store lmdb:<directory> serves it. The secret of shared sessions is not copied.',
+      'holdfast --store lmdb:<directory> serves it. The secret of shared sessions is not copied.\n' +
+      'A store on Valkey or Redis is not copied by this, but by the snapshots of its server or by holdfast export.',
     read: ({ store, argument }) => ({ name: 'backup', store, directory: argument })
   },
   export: {
@@ -59,7 +60,7 @@ export const DATA_COMMANDS: Readonly<Record<DataCommandName, DataCommandRow>> = 
     flags: {},
     notes: 'Values are exported exactly, tokens only as their SHA-256. The secret from which the tokens of shared sessions are\n' +
       'made is not exported: on another store an imported shared session is reached by its token, and opened by its name only\n' +
-      'once the file `secret` of the data directory is copied too.',
+      'once the file `secret` of the data directory is copied too. A Valkey or Redis server has 10 seconds to be there.',
     read: ({ store, argument }) => ({ name: 'export', store, file: argument })
   },
   import: {
@@ -73,7 +74,7 @@ export const DATA_COMMANDS: Readonly<Record<DataCommandName, DataCommandRow>> = 
   inspect: {
     summary: 'count what the store holds',
     flags: { verify: { description: 'check the checksum of every record too; exit code 1 when one is damaged' } },
-    notes: 'Nothing is changed. A store that is served can be inspected.',
+    notes: 'Nothing is changed. A store that is served can be inspected. One on Valkey or Redis has valkey-cli and redis-cli for that.',
     read: ({ store, flags }) => ({ name: 'inspect', store, verify: flags.has('verify') })
   }
 }

@@ -16,6 +16,14 @@ export interface StoreOptions {
   onFatal? (error: Error): void
   /** Told when a transaction begins, once no other process writes any more, and when it has ended, so that one that hangs is noticed. Both are called often. */
   readonly commits?: { begin (): void, end (): void }
+  /** Of a store at the other end of a network: seconds that opening it may take; for ever with Infinity. 60 unless given. */
+  readonly timeout?: number
+  /** Of such a store: milliseconds in which it has to answer, or else a request fails with StoreUnavailable. 2,000 unless given. */
+  readonly deadline?: number
+  /** Of such a store: how many replicas have to have a change before it counts as made. None unless given. */
+  readonly waitReplicas?: number
+  /** Of such a store: told why it cannot be used at the moment, and with undefined once it can. */
+  onAvailability? (reason: string | undefined): void
 }
 
 /** Data that this process has to itself although it does not open it: its workers do, as members. */

@@ -1,0 +1,50 @@
+import type { Logger } from 'pino'
+
+/** Whether requests should be sent to a server, as GET /ready tells it. */
+export interface Availability {
+  /** A sentence that says why not; undefined while they should. */
+  readonly reason: string | undefined
+  /** Whether the store can be used, as far as it has said. */
+  readonly hasStore: boolean
+  /** The store has been opened. */
+  opened (): void
+  /** What the store says of itself: why it cannot be used, or undefined once it can. Its changes are logged. */
+  tell (reason: string | undefined): void
+  /** The server ends: from now on that is the reason, whatever becomes of the store. */
+  end (reason: string): void
+}
+
+/** Reasons that are logged of one time of not being usable: there may be as many as attempts. */
+const REASONS = 5
+
+const LOST = 'The store cannot be used at the moment, and the log says why.'
+
+/** Of a server whose store is not opened yet. @param place of the data, to follow that word */
+export function availability (log: Pick<Logger, 'warn'>, place: string): Availability {
+  let isOpen = false
+  let fault: string | undefined
+  /** What the log has of this time of not being usable. */
+  const said = new Set<string>()
+  let ending: string | undefined
+  return {
+    // Where the store is, and what is wrong with it, is for the operator.
+    get reason () { return ending ?? (fault === undefined ? undefined : LOST) ?? (isOpen ? undefined : 'The store is not open yet.') },
+    get hasStore () { return isOpen && fault === undefined },
+    opened () { isOpen = true },
+    tell (reason) {
+      const wasUsable = fault === undefined
+      fault = reason
+      if (ending !== undefined) return
+      if (reason === undefined) {
+        if (!wasUsable) log.warn(`the data ${place} can be used now`)
+        said.clear()
+        return
+      }
+      // One reason often follows another: a lost connection, and then why it cannot be made again.
+      if (said.has(reason) || said.size >= REASONS) return
+      said.add(reason)
+      log.warn(isOpen ? `the data ${place} cannot be used: ${reason}` : `waiting for the data ${place}: ${reason}`)
+    },
+    end (reason) { ending ??= reason }
+  }
+}
