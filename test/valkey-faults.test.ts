@@ -96,7 +96,7 @@ t.test('a server that forgets the script while it is in use: nobody notices, and
   await make(store, IDS)
   const going = load(store, IDS, { width: 64 })
   for (let round = 0; round < 10; round++) {
-    await server.command('script', 'flush', 'sync')
+    await server.command('script', 'flush')
     const all = Array.from({ length: 20 }, async (_, n) => await store.access(idOf(100), START, put(n)).then(() => n))
     await Promise.all([store.create(idOf(100), sessionOf(), START), ...all])
     t.equal(await countOf(store, idOf(100)), 19)

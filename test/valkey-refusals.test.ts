@@ -12,6 +12,7 @@ import { dump, idOf, json, reading, sessionOf, set, START } from './store-suite.
 import { makeCertificates, type Certificates } from './valkey/certificates.js'
 import { DEADLINE, increment, make, outcome, put, watch, watchOpened, type Watched } from './valkey/load.js'
 import { needs, startServer, until, type Server } from './valkey/servers.js'
+import { startInformant } from './valkey/sockets.js'
 
 const [ONE, TWO, THREE] = [idOf(1), idOf(2), idOf(3)] as const
 
@@ -136,9 +137,18 @@ t.test('sessions that somebody else has written to: they are damaged, and others
   t.equal(await server.command('dbsize'), 0, 'what is damaged can be ended')
 })
 
+t.test('a server that is too old', async t => {
+  for (const [version, expected] of [['5.0.14', 'it is version 5.0.14, and 6.0 is the oldest that will do, after 0.5 s'], ['6.0.0', 'it was opened']] as const) {
+    const { host, port } = await startInformant(t, `# Server\r\nredis_version:${version}\r\nredis_mode:standalone\r\nloading:0\r\nrole:master\r\n`)
+    const { store } = watch(t, `valkey://${host}:${port}`, { timeout: 0.5 })
+    const answer: unknown = await store.opened!.then(() => 'it was opened', (error: Error) => error.message.replace(`${host}:${port}: `, ''))
+    t.equal(answer, expected)
+  }
+})
+
 /** Has a script of somebody else keep the server busy. */
 async function keepBusy (server: Server): Promise<{ end (): Promise<unknown> }> {
-  await server.command('config', 'set', 'busy-reply-threshold', 50)
+  await server.command('config', 'set', 'lua-time-limit', 50)
   const client = await server.connect()
   const busy = client.send('eval', 'while true do end', 0).catch((error: unknown) => error)
   await sleep(100)

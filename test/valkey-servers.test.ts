@@ -51,7 +51,7 @@ for (const binary of engines()) {
     await move.migrate(['{s}1'])
     await t.rejects(from.command('GET', '{s}1'), { message: `ASK ${slot} ${to.host}:${to.port}` })
     t.equal(await from.command('GET', '{s}2'), '2')
-    await t.rejects(from.command('MGET', '{s}1', '{s}2'), { message: /^TRYAGAIN/ })
+    await t.rejects(from.command('MGET', '{s}1', '{s}2'), { message: /^TRYAGAIN|^ASK/ }, 'Redis 6 asks elsewhere')
     const asking = await to.connect()
     t.strictSame(await Promise.all([asking.send('ASKING'), asking.send('GET', '{s}1')]), ['OK', '1'])
     await t.rejects(move.finish(), { message: `1 keys of slot ${slot} are not moved yet` })
@@ -79,7 +79,7 @@ t.test('a server that does not start says why, and leaves nothing', needs(), asy
     const { port, directory: its } = await startServer(t)
     directory = its
     await t.rejects(startServer(t, { port }), { message: /^a server did not start on port \d+: it has ended\n[^]*bind: Address already in use/ })
-    await t.rejects(startServer(t, { args: ['--nonsense', '1'] }), { message: /Bad directive/ })
+    await t.rejects(startServer(t, { args: ['--maxmemory-policy', 'nonsense'] }), { message: /maxmemory-policy/ })
   })
   t.notOk(existsSync(directory))
 })

@@ -45,8 +45,8 @@ const OPENSSL = /^[0-9A-F]+:error:[0-9A-F]+:[^:]*:[^:]*:([^:]*):.*$/s
 
 const TEXT = { replyEncoding: 'utf8' } as const
 
-/** The oldest version that runs our script as it has to: it replicates what a script does, and not the script. */
-const OLDEST_MAJOR = 5
+/** The oldest version that all of this was tried with. One before 5.0 would replicate the script, and not what it does. */
+const OLDEST_MAJOR = 6
 
 export interface ConnectionOptions {
   /** Milliseconds in which the server has to answer something; else the connection is given up. */

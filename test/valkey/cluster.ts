@@ -2,7 +2,7 @@
 import type { Test } from 'tap'
 import { startServer, until, type ServerOptions } from './servers.js'
 import { beginMove, type SlotMove } from './slots.js'
-import { areSettled, haveMet, masterOf, type Node } from './view.js'
+import { areSettled, haveMet, haveNoted, masterOf, type Node } from './view.js'
 
 const SLOTS = 16_384
 
@@ -58,16 +58,21 @@ export async function startCluster (t: Test, { masters: size = 3, replicas: copi
   }
 }
 
+function slotsOf ({ slots: [first, last] }: Node): number[] {
+  return Array.from({ length: last - first + 1 }, (_, index) => first + index)
+}
+
 /** Makes a cluster of nodes that know nothing yet. */
 async function join (masters: readonly Node[], replicas: readonly Node[]): Promise<void> {
   const nodes = [...masters, ...replicas]
   await Promise.all(nodes.map(async (node, index) => {
     await node.command('CLUSTER', 'SET-CONFIG-EPOCH', index + 1)
-    if (masters.includes(node)) await node.command('CLUSTER', 'ADDSLOTSRANGE', ...node.slots)
+    // Redis 6 has no ADDSLOTSRANGE yet.
+    if (masters.includes(node)) await node.command('CLUSTER', 'ADDSLOTS', ...slotsOf(node))
     // Each meets each: what the others tell of each other would take longer.
     for (const { host, port } of nodes.slice(index + 1)) await node.command('CLUSTER', 'MEET', host, port)
   }))
   await until('all nodes know each other', async () => await haveMet(nodes))
   await Promise.all(replicas.map(async (replica, index) => await replica.command('CLUSTER', 'REPLICATE', masters[index]!.id)))
-  await until('the cluster is complete', async () => await areSettled(nodes))
+  await until('the cluster is complete', async () => await areSettled(nodes) && haveNoted(nodes))
 }

@@ -109,7 +109,7 @@ export async function startServer (t: Test, options: ServerOptions = {}): Promis
 /** Resolves once the replica has what the master has, and follows it. */
 export async function startReplica (t: Test, master: Server, options: Omit<ServerOptions, 'password' | 'tls'> = {}): Promise<Server> {
   const { host, port, password, tls, binary } = master
-  const replica = await startServer(t, { binary, ...options, password, tls, args: ['--replicaof', `${host} ${port}`, ...options.args ?? []] })
+  const replica = await startServer(t, { binary, ...options, password, tls, args: ['--replicaof', host, `${port}`, ...options.args ?? []] })
   await until(`the replica on port ${replica.port} follows its master`, async () => /^master_link_status:up\r$/m.test(`${await replica.command('INFO', 'replication')}`))
   return replica
 }

@@ -1,4 +1,6 @@
 // What the nodes of a cluster know of each other.
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { command } from './resp.js'
 import type { Server } from './servers.js'
 
@@ -43,6 +45,18 @@ export async function areSettled (nodes: readonly Node[]): Promise<boolean> {
   const pictures = await Promise.all(nodes.map(async node => picture(await view(node), nodes)))
   if (pictures.some(picture => picture !== pictures[0] || /handshake|fail/.test(picture))) return false
   return (await Promise.all(nodes.map(serves))).every(served => served)
+}
+
+/**
+ * Whether every node has written down that replicas are of the shard of their masters. One of Valkey 8 that ends before it hears of
+ * that does not start again (valkey-io/valkey#2171). Older engines have no shards.
+ */
+export function haveNoted (nodes: readonly Node[]): boolean {
+  return nodes.every(({ directory }) => {
+    const lines = readFileSync(join(directory, 'nodes.conf'), 'utf8').split('\n').map(line => line.split(' '))
+    const shards = new Map(lines.map(([id, address = '']) => [id, /shard-id=\w+/.exec(address)?.[0]]))
+    return lines.every(([id, , , master]) => !shards.has(master) || shards.get(master) === shards.get(id))
+  })
 }
 
 /** What is known of these nodes, so that it can be compared. */
