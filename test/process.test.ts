@@ -21,7 +21,8 @@ import { commitsIn, watch } from '../src/watchdog.js'
 import { MAIN } from './crash/server.js'
 import { PRELOAD } from './fake-valkey.js'
 import { inject, notInjectable } from './faults/processes.js'
-import { command, freePort, openRequest, start, startUncounted, type StartOptions } from './processes.js'
+import { command, openRequest, start, startUncounted, type StartOptions } from './processes.js'
+import { claimPort } from './valkey/ports.js'
 import { waitingStore, type WaitingStore } from './waiting-store.js'
 
 // This one stands first and is waited for, because it stops a clock that the others may use.
@@ -63,6 +64,7 @@ await t.test('sweeping: steps with short pauses while there is work, a long one 
   sweeps[5]!.reject(new Error('disk full'))
   t.equal(await after(999), 6)
   t.match(faults, [{ message: 'disk full' }])
+  t.equal(faults.length, 1)
   t.equal(await after(1), 7)
 
   let stopped = false
@@ -267,6 +269,7 @@ t.test('a request that never ends keeps the server from ending for ten seconds, 
   const { code, stderr } = await server.stop('SIGTERM')
   t.equal(code, 0)
   t.match(server.log(), [{ level: 40, msg: 'closing the connections whose requests have not ended in 10 s' }], stderr)
+  t.equal(server.log().length, 1, stderr)
   t.ok(existsSync(join(server.cwd, 'data', 'closed.json')))
 })
 
@@ -366,7 +369,7 @@ function notDelayable (): string | undefined {
 const SYNCS = 30
 
 t.test('a disk that hangs: it says why, ends, and the next has all that was acknowledged', { skip: notDelayable() ?? false }, async t => {
-  const through = ['strace', '-f', '--seccomp-bpf', '-o', '/dev/null', '-e', 'trace=fdatasync', '-e', `inject=fdatasync:delay_enter=7s:when=${SYNCS}`]
+  const through = ['strace', '-f', '--seccomp-bpf', '-o', '/dev/null', '-e', 'trace=fdatasync', '-e', `inject=fdatasync:delay_enter=30s:when=${SYNCS}`]
   const first = startUncounted(t, ['--port', '0'], { through })
   const url = await first.ready()
   const { tkn } = await command(url, 'SH_NEW', { name: 'x' })
@@ -380,6 +383,7 @@ t.test('a disk that hangs: it says why, ends, and the next has all that was ackn
   await t.rejects(write(), 'it is cut off')
   t.match(await first.exited, { code: null, signal: 'SIGKILL' })
   t.match(first.log(), [{ level: 60, msg: /^ending because a transaction did not end in 5 s/ }])
+  t.equal(first.log().length, 1)
   const second = startUncounted(t, ['--port', '0'], { cwd: first.cwd })
   t.match(await command(await second.ready(), 'KV_GET', { tkn, keys: Object.keys(acknowledged) }), { keys: acknowledged })
   t.match(await second.stop('SIGTERM'), { code: 0, stderr: '' })
@@ -439,13 +443,14 @@ const STORE = 'valkey://u:hunter2@h:1/2'
 
 /** A server whose store is there while there is a file `up`, and which listens by now. */
 async function startWaiting (t: Test, args: string[] = [], options: StartOptions = {}) {
-  const port = await freePort()
+  const port = await claimPort()
   const server = start(t, ['--port', `${port}`, '--store', STORE, ...args], { preload: PRELOAD, ...options })
   await server.printed('stderr', /waiting for the data on valkey at h:1\/2: Nothing listens there\./)
   const url = `http://127.0.0.1:${port}`
   for (;;) {
     const reply = await fetch(`${url}/ready`).catch(() => undefined)
     if (reply !== undefined) return { server, url, reply }
+    if (server.child.exitCode !== null) throw new Error(`it has ended: ${JSON.stringify(await server.exited)}`)
     await sleep(20)
   }
 }
@@ -481,10 +486,10 @@ t.test('a store that has to be waited for: requests are answered meanwhile, and 
 })
 
 t.test('a store that does not come in time: it says why, and ends with 1', async t => {
-  const { server } = await startWaiting(t, ['--store-timeout', '2'])
+  const { server } = await startWaiting(t, ['--store-timeout', '4'])
   const { code, stdout, stderr } = await server.exited
   t.strictSame({ code, stdout }, { code: 1, stdout: '' })
-  t.match(stderr, /^\{.*\}\nholdfast: cannot open the data on valkey at h:1\/2: nothing listens there after 2 s\n$/)
+  t.match(stderr, /^\{.*\}\nholdfast: cannot open the data on valkey at h:1\/2: nothing listens there after 4 s\n$/)
 })
 
 t.test('a signal while it waits for its store ends it gracefully', async t => {

@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { Agent, request, type ClientRequest, type IncomingHttpHeaders, type IncomingMessage } from 'node:http'
-import { createServer, type AddressInfo, type Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import { text } from 'node:stream/consumers'
 import type { Test } from 'tap'
 import { MAIN, UNCOUNTED } from './crash/server.js'
@@ -21,15 +21,6 @@ export interface StartOptions {
   readonly detached?: boolean
   /** A program and its first arguments, which starts the server instead of us. */
   readonly through?: readonly string[]
-}
-
-/** A port that nobody listens on. */
-export async function freePort (): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo // It listens on TCP.
-  await once(server.close(), 'close')
-  return port
 }
 
 /** A line of the log. */

@@ -2,17 +2,18 @@
 import { spawnSync } from 'node:child_process'
 import t from 'tap'
 import { MAIN } from './crash/server.js'
-import { command, freePort, start, startUncounted } from './processes.js'
+import { command, start, startUncounted } from './processes.js'
+import { claimPort } from './valkey/ports.js'
 import { needs, startServer, until } from './valkey/servers.js'
 
 const PASSWORD = 'hunter2/&'
 
 t.test('down at the start, there, killed in use, back: no request hangs, and nobody has to help', needs(), async t => {
-  const port = await freePort()
+  const port = await claimPort()
   const away = await startServer(t, { password: PASSWORD })
   await away.kill()
   const env = { HOLDFAST_STORE: `valkey://:${encodeURIComponent(PASSWORD)}@${away.host}:${away.port}/1` }
-  const server = start(t, ['--port', `${port}`, '--store-deadline', '300'], { env })
+  const server = start(t, ['--port', `${port}`, '--store-deadline', '2000'], { env })
   const url = `http://127.0.0.1:${port}`
   await server.printed('stderr', /waiting for the data on valkey at 127\.0\.0\.1:\d+\/1: 127\.0\.0\.1:\d+: connection refused/)
   await until('it listens', async () => await fetch(`${url}/ready`).then(({ status }) => status === 503, () => false))
@@ -46,10 +47,10 @@ t.test('down at the start, there, killed in use, back: no request hangs, and nob
 })
 
 t.test('it does not come in time: one line, and 1', needs(), async t => {
-  const port = await freePort()
-  const { code, stdout, stderr } = await start(t, ['--port', '0', '--store', `redis://u:hunter2@127.0.0.1:${port}`, '--store-timeout', '1', '--log-level', 'silent']).exited
+  const port = await claimPort()
+  const { code, stdout, stderr } = await start(t, ['--port', '0', '--store', `redis://u:hunter2@127.0.0.1:${port}`, '--store-timeout', '3', '--log-level', 'silent']).exited
   t.strictSame([code, stdout], [1, ''])
-  t.equal(stderr, `holdfast: cannot open the data on valkey at 127.0.0.1:${port}/0: 127.0.0.1:${port}: connection refused, after 1 s\n`)
+  t.equal(stderr, `holdfast: cannot open the data on valkey at 127.0.0.1:${port}/0: 127.0.0.1:${port}: connection refused, after 3 s\n`)
 })
 
 t.test('workers on one machine and servers on several share their sessions', needs(), async t => {
