@@ -31,11 +31,10 @@ export function mountKeys (app: FastifyInstance, gateway: Gateway): void {
   const schema = { params: KeyParams }
 
   app.get<{ Params: Static<typeof KeyParams> }>(KEY_URL, { schema }, async (request, reply) => {
-    const { key } = given(request)
+    const ifNoneMatch = tags(request, 'If-None-Match')
     const value = await read(gateway, request)
     if (value === undefined) throw new StatusError('KeyNotExist', 'key')
     reply.header('etag', entityTag(value))
-    const { ifNoneMatch } = precondition(request, key, true)
     if (ifNoneMatch !== undefined && matchesWeakly(ifNoneMatch, value)) return await reply.code(304).send()
     return await sendJson(reply, `{"value":${value}}`)
   })
@@ -74,8 +73,8 @@ function given (request: KeyRequest): { tkn: string, key: string } {
 /** The value of the key, once If-Match holds. */
 async function read (gateway: Gateway, request: KeyRequest): Promise<JsonText | undefined> {
   const { tkn, key } = given(request)
-  const { ifMatch } = precondition(request, key, true)
-  const reply = await COMMANDS.KV_GET.run(gateway, new Map<string, unknown>([['tkn', tkn], ['keys', [key]]]), { key, ifMatch, ifNoneMatch: undefined, needsKey: true })
+  const ifMatch = tags(request, 'If-Match')
+  const reply = await COMMANDS.KV_GET.run(gateway, new Map<string, unknown>([['tkn', tkn], ['keys', [key]]]), ifMatch && { key, ifMatch, ifNoneMatch: undefined, needsKey: true })
   // The reply of KV_GET, which has null for a key that does not exist.
   return (reply as { keys: Map<string, JsonText | null> }).keys.get(key) ?? undefined
 }
@@ -95,8 +94,10 @@ function bodyValue (request: KeyRequest): Values<typeof representation> {
   return checkRepresentation(givenBy(representation, document, document.root))
 }
 
-function precondition (request: KeyRequest, key: string, needsKey: boolean): Precondition {
-  return { key, ifMatch: tags(request, 'If-Match'), ifNoneMatch: tags(request, 'If-None-Match'), needsKey }
+/** Undefined when there is none, so that what needs no old value does not read it. */
+function precondition (request: KeyRequest, key: string, needsKey: boolean): Precondition | undefined {
+  const [ifMatch, ifNoneMatch] = [tags(request, 'If-Match'), tags(request, 'If-None-Match')]
+  return ifMatch === undefined && ifNoneMatch === undefined ? undefined : { key, ifMatch, ifNoneMatch, needsKey }
 }
 
 /** RFC 9110 has recipients ignore empty elements of a list. */

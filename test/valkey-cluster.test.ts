@@ -132,3 +132,19 @@ for (const waitReplicas of [0, 1]) {
     await t.resolves(watch(t, urlOf(cluster)).store.opened!)
   })
 }
+
+t.test('a cluster that does not tell where its nodes are cannot be used until it does', needs(), async t => {
+  const cluster = await startCluster(t)
+  const { store, told } = await watchOpened(t, urlOf(cluster))
+  const [id] = idsOfOneSlot(1) as [SessionId]
+  await make(store, [id])
+  const naming = async (type: string) => await Promise.all(cluster.nodes.map(async node => await node.command('config', 'set', 'cluster-preferred-endpoint-type', type)))
+  // They have no names.
+  await naming('hostname')
+  await cluster.moveSlot(slotOfId(id), cluster.masters.find(node => !has(node, id))!)
+  t.match(await outcome(store.access(id, START, increment)), /^StoreUnavailable: .*nothing was changed/)
+  await until('it is known', async () => told.at(-1) === 'no node of the cluster knows of any slots')
+  await naming('ip')
+  await until('it can be used', async () => told.at(-1) === undefined)
+  t.strictSame(await outcome(store.access(id, START, increment)), { reply: 1 })
+})

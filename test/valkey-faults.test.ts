@@ -142,6 +142,34 @@ for (const direction of ['to server', 'to client', undefined] as const) {
   })
 }
 
+t.test('a change that a network delivers when its request was given up, and a later one was answered', needs(), async t => {
+  const server = await startServer(t)
+  const relay = await startRelay(t, server)
+  const watched = await watchOpened(t, urlOf(relay))
+  const { store } = watched
+  await make(store, [ONE])
+  await store.access(ONE, START, put('first'))
+  const deliver = relay.detain()
+  t.match(await outcome(store.access(ONE, START, put('late'))), /^StoreUnavailable: .*is not known/)
+  await works(watched)
+  t.strictSame(await outcome(store.access(ONE, START, put('last'))), { reply: true })
+  t.ok(await deliver() > 0)
+  t.strictSame(await dump(store, ONE, START), [['n', '"last"']])
+})
+
+t.test('a server that is out of memory: what needs none goes on although it waits together with what does', needs(), async t => {
+  const server = await startServer(t)
+  const { store } = await watchOpened(t, urlOf(server))
+  await make(store, [ONE])
+  await set(store, ONE, START, { a: json(1), b: json(2), c: json(3) })
+  await server.command('config', 'set', 'maxmemory', '1')
+  const remove = (key: string): Access<boolean> => ({ ...put(0), change: { writes: new Map([[key, null]]) } })
+  const all = [put(1), put(2), remove('a'), put(3), remove('b')].map(async access => await outcome(store.access(ONE, START, access)))
+  t.match(await Promise.all(all), [/^LimitExceeded/, /^LimitExceeded/, { reply: true }, /^LimitExceeded/, { reply: true }])
+  await server.command('config', 'set', 'maxmemory', '0')
+  t.strictSame(await dump(store, ONE, START), [['c', '3']])
+})
+
 t.test('a server that is out of memory', needs(), async t => {
   const server = await startServer(t, { args: ['--maxmemory', '8mb', '--maxmemory-policy', 'noeviction'] })
   const { store, told } = await watchOpened(t, urlOf(server))

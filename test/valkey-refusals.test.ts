@@ -42,7 +42,7 @@ t.test('a server that needs a password', needs(), async t => {
   const server = await startServer(t, { password })
   const at = `127.0.0.1:${server.port}`
   await server.command('acl', 'setuser', 'gate', 'on', '>other€', '~*', '+@all')
-  await server.command('acl', 'setuser', 'poor', 'on', '>poor-one', '~*', '+info', '+auth')
+  await server.command('acl', 'setuser', 'poor', 'on', '>poor-one', '~*', '+info', '+auth', '+time')
 
   await Promise.all([
     refused(t, `valkey://${at}`, [], `${at}: NOAUTH Authentication required.${LATE}`),
@@ -57,7 +57,7 @@ t.test('a server that needs a password', needs(), async t => {
     watched.told.length = 0
     await server.restart()
     await server.command('acl', 'setuser', 'gate', 'on', '>other€', '~*', '+@all')
-    await server.command('acl', 'setuser', 'poor', 'on', '>poor-one', '~*', '+info', '+auth')
+    await server.command('acl', 'setuser', 'poor', 'on', '>poor-one', '~*', '+info', '+auth', '+time')
     await until('it is back', async () => watched.told.at(-1) === undefined && watched.told.length > 0)
     t.equal(await watched.store.find(ONE, START), undefined)
     t.notMatch(JSON.stringify([watched.told, watched.reports]), /other€|w\/ö/)
@@ -67,6 +67,12 @@ t.test('a server that needs a password', needs(), async t => {
   t.match(poor.reports, [/NOPERM/])
   t.equal(poor.reports.length, 1)
   t.notMatch(JSON.stringify(poor.reports), /poor-one/)
+})
+
+t.test('a server that does not know a command repeats its arguments: they are not told', needs(), async t => {
+  const server = await startServer(t, { args: ['--rename-command', 'AUTH', ''] })
+  const at = `127.0.0.1:${server.port}`
+  t.match(await refusal(t, `valkey://holdfast:s3cretPW@${at}`, ['s3cretPW']), /ERR unknown command .?auth[^,]*, after/i)
 })
 
 t.test('a server that needs no password is given one', needs(), async t => {
@@ -116,7 +122,7 @@ t.test('a server of another kind', needs(), async t => {
     [`valkey://${at(single)}/99`]: `${at(single)}: ERR DB index is out of range`
   }
   await Promise.all(Object.entries(reasons).map(async ([url, reason]) => t.equal(await refusal(t, url), `${reason}${LATE}`)))
-  await node.command('acl', 'setuser', 'poor', 'on', '>poor-one', '~*', '+info')
+  await node.command('acl', 'setuser', 'poor', 'on', '>poor-one', '~*', '+info', '+time')
   const { store, reports } = watch(t, `valkey://poor:poor-one@${at(node)}?cluster=true`, { timeout: TIMEOUT / 1e3 })
   await t.rejects(store.opened!)
   t.match(reports, [/^a node of the cluster did not say who has what: NOPERM /])
@@ -253,6 +259,7 @@ t.test('a secret that is none', needs(), async t => {
 t.test('files of certificates that are none', async t => {
   const directory = t.testdir({ 'no.pem': 'x' })
   t.throws(() => valkeyStore(parseValkeyUrl(`valkeys://h?ca=${directory}/no.pem`)), { message: `ca=${directory}/no.pem: not a PEM file` })
+  t.throws(() => valkeyStore(parseValkeyUrl(`valkeys://h?cluster=true&ca=${directory}/gone`)), { message: `ca=${directory}/gone: no such file or directory` })
   t.throws(() => valkeyStore(parseValkeyUrl(`valkeys://h?cert=${directory}/gone&key=${directory}/no.pem`)), { message: `cert=${directory}/gone: no such file or directory` })
 })
 

@@ -90,6 +90,35 @@ for (const idle of [0, 1_000]) {
   })
 }
 
+t.test('calls of the engine per request on a single key', needs(), async t => {
+  const { gateway, watch } = await withMonitor(t)
+  const tkn = await sessionOn(gateway, 0)
+  const requests = [
+    ['GET', 'a', {}, 200, 1], ['GET', 'none', {}, 404, 1], ['PUT', 'a', {}, 200, 1], ['PUT', 'new', {}, 201, 1], ['DELETE', 'a', {}, 200, 1], ['DELETE', 'a', {}, 404, 1],
+    // What depends on the value that is there has to read it.
+    ['PUT', 'b', { 'if-match': '*' }, 200, 2], ['PUT', 'c', { 'if-none-match': '*' }, 201, 2], ['DELETE', 'b', { 'if-match': '"x"' }, 412, 1]
+  ] as const
+  for (const [method, key, headers, status, calls] of requests) {
+    await watch.taken()
+    const { statusCode } = await gateway.app.inject({ method, url: `/sessions/${tkn}/keys/${key}`, headers, ...method === 'PUT' && { payload: { value: 1 } } })
+    const sent = await watch.taken()
+    t.strictSame([Math.floor(statusCode / 100), sent.length], [Math.floor(status / 100), calls], `${method} ${key}: ${statusCode}`)
+  }
+})
+
+t.test('a renewal is not taken back when something was written in the same millisecond', needs(), async t => {
+  const { gateway, watch } = await withMonitor(t)
+  const { store } = gateway
+  await store.create(ID, sessionOf({ idle: 1_000 }), START)
+  const later = START + 5_000
+  const failing: Access<unknown> = { reads: {}, mayWrite: false, touch: true, decide () { throw new Error('failed') } }
+  // As another gateway's would be, the write is sent in between: what only reads does not wait for it.
+  const other = await Promise.allSettled([store.access(ID, later, failing), store.access(ID, later, known({ writes: { k: 1 } }))])
+  t.strictSame(other.map(({ status }) => status), ['rejected', 'fulfilled'])
+  t.equal((await watch.taken()).filter(([, , , , operation]) => operation === 'u').length, 1, 'it was tried')
+  t.equal((await store.find(ID, later))?.session.usedAt, later)
+})
+
 t.test('commands of one session that come together share their calls', needs(), async t => {
   const { gateway, watch } = await withMonitor(t)
   const batches: ReadonlyArray<readonly [CommandName, (n: number) => object, number]> = [

@@ -33,7 +33,7 @@ export interface Arguments {
   readonly until?: number
 }
 
-/** The arguments of our script, in the order that SCRIPT says. */
+/** The arguments of our script, in the order that SCRIPT says; the last of the fixed ones, the limit, is for the engine to fill in. */
 export function argumentsOf (operation: string, given: Arguments): Array<string | number> {
   const { now, wanted = NOTHING_WANTED, sum = NO_CHANGE, expected = '', version = '', touch = sum.touch, turn = '', renewal } = given
   const { gets, presences, rest, prefix } = wanted
@@ -43,7 +43,7 @@ export function argumentsOf (operation: string, given: Arguments): Array<string 
   const [times, name] = renewal ?? (sum.session === undefined ? ['', ''] : [timesOf(sum.session), sum.session.name])
   return [
     operation, now, expected, version, Number(touch), Number(sum.clear), times, name,
-    gets.length, presences.length, rest, prefix, sets.length / 2, turn,
+    gets.length, presences.length, rest, prefix, sets.length / 2, turn, '',
     ...gets, ...presences, ...sets, ...removals
   ]
 }

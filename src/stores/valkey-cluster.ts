@@ -25,6 +25,8 @@ export function cluster (target: ValkeyTarget, { onChange, report, ...options }:
   let masters: readonly Node[] = []
   /** Replicas too: of a cluster of few servers they may be all that is left. */
   let known: readonly Endpoint[] = target.endpoints
+  /** Where redirections have led since the last look: what a slot moves to may have no other, and so be in no list. */
+  const followed = new Map<string, Endpoint>()
   let timer: NodeJS.Timeout | undefined
   let lookAt = Infinity
   let isLooking = false
@@ -77,10 +79,9 @@ export function cluster (target: ValkeyTarget, { onChange, report, ...options }:
     lookAt = Infinity
     if (isLooking) return
     isLooking = true
-    const all = known.map(nodeAt)
-    const able = all.filter(({ fault }) => fault === undefined)
-    const node = able[turn++ % (able.length || 1)]
     try {
+      const able = known.map(nodeAt).filter(({ fault }) => fault === undefined)
+      const node = able[turn++ % (able.length || 1)]
       if (node !== undefined) learn(await node.read({ name: 'cluster', args: ['slots'] }) as readonly SlotRange[], node.endpoint) // As the engine documents it.
     } catch (error) {
       if (!isTold) report(new Error(`a node of the cluster did not say who has what: ${reason(error)}`))
@@ -96,14 +97,15 @@ export function cluster (target: ValkeyTarget, { onChange, report, ...options }:
     isTold = false
     // A node that has lost the others for long knows nothing.
     if (ranges.length === 0) return onChange()
-    const servers = ranges.map(([first, last, ...servers]) => ({ first, last, endpoints: servers.flatMap(([host, port]) => endpointOf(host, port, from)) }))
+    const servers = ranges.map(([first, last, ...servers]) => ({ first, last, endpoints: servers.map(([host, port]) => endpointOf(host, port, from)[0]) }))
     slots.fill(undefined)
     for (const { first, last, endpoints: [master] } of servers) {
       if (master !== undefined) slots.fill(nodeAt(master), first, last + 1)
     }
     masters = [...new Set(slots)].filter(node => node !== undefined)
-    const endpoints = servers.flatMap(({ endpoints }) => endpoints)
-    known = unique([...endpoints, ...target.endpoints])
+    const endpoints = servers.flatMap(({ endpoints }) => endpoints.filter(endpoint => endpoint !== undefined))
+    known = unique([...endpoints, ...target.endpoints, ...followed.values()])
+    followed.clear()
     forget()
     tell()
     onChange()
@@ -120,6 +122,8 @@ export function cluster (target: ValkeyTarget, { onChange, report, ...options }:
     }
   }
 
+  // What is wrong with the files of certificates is thrown here.
+  target.endpoints.forEach(nodeAt)
   look()
   return {
     get fault () {
@@ -133,8 +137,14 @@ export function cluster (target: ValkeyTarget, { onChange, report, ...options }:
     masters: () => masters,
     follow ({ isAsk, slot, host, port }, from) {
       const [endpoint] = endpointOf(host, port, from.endpoint)
-      if (endpoint === undefined) return undefined
-      known = unique([...known, endpoint])
+      if (endpoint === undefined) {
+        lookIn(SOON)
+        return undefined
+      }
+      if (!followed.has(shownEndpoint(endpoint))) {
+        followed.set(shownEndpoint(endpoint), endpoint)
+        known = unique([...known, endpoint])
+      }
       const node = nodeAt(endpoint)
       if (!isAsk) {
         slots[slot] = node

@@ -16,12 +16,18 @@ export interface Connection {
   readonly endpoint: Endpoint
   /** Why it cannot be used at the moment; undefined while it can. */
   readonly fault: string | undefined
+  /** Since when there is a fault, as performance.now(); Infinity while there is none. */
+  readonly lostSince: number
   /**
    * Sends a command, together with what else is sent in this turn of the event loop, and never a second time.
    * @param asking whether the server is asked for what it is about to get from another one (ASKING)
    * @throws {NotSentError | LostError | EngineError}
    */
   send (call: Call, asking?: boolean): Promise<unknown>
+  /** The engine's clock, in milliseconds since the Unix epoch, at a moment given as performance.now(): it may be too early by the time that a round trip takes, and is not too late. */
+  clock (moment: number): number
+  /** Asks the engine for its clock, which may have been put right. Rejects as send() does. */
+  setClock (): Promise<void>
   /** Gives the connection up and makes it again, and its server is looked at anew. @param why as `fault` */
   reset (why: string): void
   close (): void
@@ -39,6 +45,9 @@ const KEEP_ALIVE = 10_000
 
 /** Milliseconds for which a connection that is given up can still take leave: a process that ends waits for so long, even if there is nobody to take leave of. */
 const FAREWELL = 100
+
+/** Milliseconds for which an answer about the engine's clock is good enough: two clocks may drift apart by half a millisecond each second. */
+const CLOCK_LASTS = 10_000
 
 /** An error of OpenSSL with all its places in the source. */
 const OPENSSL = /^[0-9A-F]+:error:[0-9A-F]+:[^:]*:[^:]*:([^:]*):.*$/s
@@ -66,10 +75,15 @@ export function connect (endpoint: Endpoint, target: ValkeyTarget, { deadline, a
     retryStrategy: () => Math.min(FIRST_WAIT * 2 ** attempts++, LONGEST_WAIT)
   })
   let fault: string | undefined = FIRST_FAULT
+  let lostSince = performance.now()
   let corked: Socket | undefined
+  /** What the engine's clock said, and when that was known, as performance.now(). */
+  let time = { said: 0, at: 0 }
+  let askedAt = 0
 
   function become (next: string | undefined): void {
     if (next === fault) return
+    lostSince = next === undefined ? Infinity : Math.min(lostSince, performance.now())
     fault = next
     onChange()
   }
@@ -94,6 +108,12 @@ export function connect (endpoint: Endpoint, target: ValkeyTarget, { deadline, a
     return await command.promise.catch(translate)
   }
 
+  async function setClock (): Promise<void> {
+    askedAt = performance.now()
+    const [seconds, microseconds] = await send({ name: 'time', args: [] }) as [string, string] // As the engine documents it.
+    time = { said: Number(seconds) * 1000 + Math.floor(Number(microseconds) / 1000), at: performance.now() }
+  }
+
   /** What has to be said and asked before anything else on a new connection. */
   async function greet (): Promise<void> {
     const { stream } = redis
@@ -106,7 +126,7 @@ export function connect (endpoint: Endpoint, target: ValkeyTarget, { deadline, a
       ]
       // For who looks at the server's clients; not everybody may do it.
       send({ name: 'client', args: ['setname', 'holdfast'] }).catch(() => {})
-      await Promise.all(steps)
+      await Promise.all([...steps, setClock()])
       const wrong = misfit(String(await send({ name: 'info', args: [] })), isCluster, allowReplica)
       if (wrong !== undefined) throw new Error(wrong)
       if (stream !== redis.stream) return
@@ -130,10 +150,16 @@ export function connect (endpoint: Endpoint, target: ValkeyTarget, { deadline, a
   return {
     endpoint,
     get fault () { return fault },
+    get lostSince () { return lostSince },
     send: async (call, asking) => {
       if (fault !== undefined) throw new NotSentError(fault)
       return await send(call, asking)
     },
+    clock (moment) {
+      if (performance.now() - askedAt > CLOCK_LASTS) setClock().catch(() => {})
+      return time.said + Math.floor(moment - time.at)
+    },
+    setClock,
     reset,
     close () {
       redis.removeAllListeners('close')

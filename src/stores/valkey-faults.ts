@@ -17,12 +17,15 @@ export class EngineError extends Error {
 /** Older engines put the error of a command within a script into one of their own. */
 const WITHIN_SCRIPT = /^ERR Error running script.*?: -?(?=[A-Z]{2,}[ :])/s
 
+/** What a server that does not know a command repeats of it: a password, where that is AUTH. */
+const ARGUMENTS = /, with args beginning with: .*$/s
+
 /**
  * What the client library rejected with, without the command that it hangs on to its errors: that may be a password, or
  * data of a session.
  */
 export function engineError (error: unknown): EngineError {
-  const message = reason(error).replace(WITHIN_SCRIPT, '')
+  const message = reason(error).replace(WITHIN_SCRIPT, '').replace(ARGUMENTS, '')
   return new EngineError(/^[A-Z]{2,}/.exec(message)?.[0] ?? 'ERR', message)
 }
 

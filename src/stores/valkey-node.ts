@@ -9,10 +9,16 @@ export interface Node {
   readonly endpoint: Endpoint
   /** As Connection.fault. */
   readonly fault: string | undefined
+  /** As Connection.lostSince. */
+  readonly lostSince: number
   /** Reads. Rejects as Connection.send() does. */
   read (call: Call, asking?: boolean): Promise<unknown>
   /** Changes something; resolves once as many replicas have it as have to. Rejects as Connection.send() does, and with a StatusError when too few have it. */
   change (call: Call, asking?: boolean): Promise<unknown>
+  /** As Connection.clock(), of the connection that changes go through. */
+  clock (moment: number): number
+  /** As Connection.setClock(). */
+  setClock (): Promise<void>
   /** As Connection.reset(). */
   reset (why: string): void
   close (): void
@@ -26,10 +32,13 @@ export interface NodeOptions extends ConnectionOptions {
 /** Part of the deadline in which the replicas have to answer. */
 const PATIENCE = 0.75
 
+/** Milliseconds that are left for the answer at least: the engine looks ten times a second whose time is over. */
+const RETURN = 150
+
 export function nodeOf (endpoint: Endpoint, target: ValkeyTarget, options: NodeOptions): Node {
   const { waitReplicas, deadline } = options
   const reader = connect(endpoint, target, options)
-  if (waitReplicas === 0) return nodeFrom(endpoint, [reader], reader.send, reader.send)
+  if (waitReplicas === 0) return nodeFrom(endpoint, [reader], reader, reader.send)
 
   // The engine answers nothing else on a connection that waits for replicas.
   const writer = connect(endpoint, target, options)
@@ -43,7 +52,7 @@ export function nodeOf (endpoint: Endpoint, target: ValkeyTarget, options: NodeO
   async function wait (): Promise<void> {
     await Promise.all([before, new Promise(resolve => setImmediate(resolve))])
     replicated = undefined
-    const waiting = writer.send({ name: 'wait', args: [waitReplicas, Math.floor(deadline * PATIENCE)] })
+    const waiting = writer.send({ name: 'wait', args: [waitReplicas, Math.max(1, Math.floor(Math.min(deadline * PATIENCE, deadline - RETURN)))] })
     before = waiting.catch(() => {})
     // The change may have been made, whatever the wait is answered with, and must not be made once more.
     const count = Number(await waiting.catch((error: unknown) => { throw new LostError(reason(error)) }))
@@ -53,7 +62,7 @@ export function nodeOf (endpoint: Endpoint, target: ValkeyTarget, options: NodeO
     }
   }
 
-  return nodeFrom(endpoint, [reader, writer], reader.send, async (call, asking) => {
+  return nodeFrom(endpoint, [reader, writer], writer, async (call, asking) => {
     const changed = writer.send(call, asking)
     replicated ??= wait()
     const [answer] = await Promise.all([changed, replicated])
@@ -61,12 +70,16 @@ export function nodeOf (endpoint: Endpoint, target: ValkeyTarget, options: NodeO
   })
 }
 
-function nodeFrom (endpoint: Endpoint, connections: readonly Connection[], read: Node['read'], change: Node['change']): Node {
+/** @param connections the first is the one to read through @param writer the one to change through */
+function nodeFrom (endpoint: Endpoint, connections: readonly [Connection, ...Connection[]], writer: Connection, change: Node['change']): Node {
   return {
     endpoint,
-    read,
+    read: connections[0].send,
     change,
+    clock: writer.clock,
+    setClock: writer.setClock,
     get fault () { return connections.find(({ fault }) => fault !== undefined)?.fault },
+    get lostSince () { return Math.min(...connections.map(({ lostSince }) => lostSince)) },
     reset (why) { for (const connection of connections) connection.reset(why) },
     close () { for (const connection of connections) connection.close() }
   }

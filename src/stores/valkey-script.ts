@@ -15,7 +15,7 @@ export const OPERATION = {
   create: 'c',
   /** End a session. */
   remove: 'd',
-  /** Take back the renewal of an idle deadline, if that is still the last. */
+  /** Take back the renewal of an idle deadline, if that is still the last and nothing has been written since. */
   undo: 'u'
 } as const
 
@@ -40,7 +40,7 @@ const CHUNK = 1_000
  *   1 operation   2 now   3 version expected, '' for any   4 version to write   5 whether to renew the idle deadline
  *   6 whether to clear   7 times to write, '' to keep them (undo: those to take back)   8 name to write (undo: the times before)
  *   9 how many values to read   10 how many presences   11 what else: '' nothing, 'a' all entries, 'n' the names that begin with 12
- *   13 how many keys to write   14 who asks for a turn, '' for nobody
+ *   13 how many keys to write   14 who asks for a turn, '' for nobody   15 when it is too late to change anything, by the engine's clock, '' for never
  *   then the keys whose values are read, those whose presence is, then each key that is written and its value, then the keys to remove
  *
  * It answers nothing when there is no such session (and for create, when it was added); else what was there before, expiry not
@@ -49,8 +49,16 @@ const CHUNK = 1_000
 export const SCRIPT = `
 local main, stay = KEYS[1], KEYS[1] .. ':stay'
 local op, now, expected, version = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
-local FIXED = 14
+local FIXED = 15
 local call = redis.call
+
+local function clock ()
+  local time = call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+-- A network may deliver what was sent long ago, when later changes have been made and answered.
+if ARGV[15] ~= '' and clock() >= tonumber(ARGV[15]) then return redis.error_reply('LATE a change came after its deadline, by the clock of this server') end
 
 -- What somebody else has written can be ended, and nothing else.
 local function damaged ()
@@ -61,7 +69,11 @@ local function damaged ()
 end
 
 local held = redis.pcall('HMGET', main, '\\255t', '\\255v', '\\255n', '\\255c')
-if held.err then return damaged() end
+if held.err then
+  -- Such as NOPERM, which says nothing about the data.
+  if not string.find(held.err, 'WRONGTYPE', 1, true) then return held end
+  return damaged()
+end
 local times, current, name, turn = held[1], held[2] or '-', held[3], held[4]
 local here = times and true or false
 if not here then
@@ -124,10 +136,7 @@ if op == 'r' and not over and not renewing then return answer end
 
 local moment
 if op == 'w' then
-  if turn or ARGV[14] ~= '' then
-    local time = call('TIME')
-    moment = time[1] * 1000 + math.floor(time[2] / 1000)
-  end
+  if turn or ARGV[14] ~= '' then moment = clock() end
   if turn then
     local who, lapses = string.match(turn, '^(%S+) (%d+)$')
     local rest = tonumber(lapses or 0) - moment
@@ -204,7 +213,7 @@ local function settled ()
 end
 
 if op == 'u' then
-  if here and times == ARGV[7] then put(ARGV[8], name) end
+  if here and times == ARGV[7] and current == expected then put(ARGV[8], name) end
   return answer
 end
 
@@ -229,6 +238,9 @@ for from = removing + 1, #ARGV, ${CHUNK} do call('HDEL', main, unpack(ARGV, from
 if op == 'c' then return false end
 return answer
 `
+
+/** Where the limit stands among the arguments: ARGV 15. */
+export const LIMIT = 14
 
 /** What EVALSHA calls the script by. */
 export const SCRIPT_SHA = createHash('sha1').update(SCRIPT).digest('hex')

@@ -5,7 +5,7 @@ import { argumentsOf, newVersion, NOTHING_WANTED, type Arguments } from './valke
 import { baseOf, isConflict, standing, wantedBy, type Base } from './valkey-base.js'
 import { decideAll, deliver, isKnownBefore, momentOf, overlay, refuse, settleOne, sumOf, together, writtenBy, type Decided, type Waiting } from './valkey-batch.js'
 import type { Engine } from './valkey-engine.js'
-import { LostError, NotSentError } from './valkey-faults.js'
+import { EngineError, LostError, NotSentError } from './valkey-faults.js'
 import { keysOf, timesOf } from './valkey-layout.js'
 import type { Sum } from './valkey-overlay.js'
 import { OPERATION } from './valkey-script.js'
@@ -57,7 +57,7 @@ export function stepsOf (engine: Engine, prefix: string, deadline: number): Step
     const touch = batch.some(({ access }) => access.touch)
     const base = await run(id, OPERATION.read, { until, now, wanted: wantedBy(batch.map(({ access }) => access.reads)), touch, version: newVersion() })
     const found = base && standing(base, now)
-    if (found === undefined) return refuse(batch)
+    if (base === undefined || found === undefined) return refuse(batch)
     const { session, source } = found
     const answers = batch.map(({ access }): Decided => {
       try {
@@ -68,22 +68,29 @@ export function stepsOf (engine: Engine, prefix: string, deadline: number): Step
     })
     const isUse = batch.some(({ access }, index) => access.touch && 'reply' in answers[index]!)
     // What failed was no use of the session after all; if that cannot be said any more, the session lasts longer.
-    if (!isUse && idles(session, touch, now)) await run(id, OPERATION.undo, { now, renewal: [timesOf({ ...session, usedAt: now }), timesOf(session)] }).catch(() => {})
+    if (!isUse && idles(session, touch, now)) await run(id, OPERATION.undo, { now, expected: base.version, renewal: [timesOf({ ...session, usedAt: now }), timesOf(session)] }).catch(() => {})
     return deliver(batch, answers)
   }
 
   /** Takes what waits for a session, as long as something does, some of it at a time. */
   async function work (id: SessionId, queue: Waiting[], queues: Map<SessionId, Waiting[]>): Promise<void> {
+    // How many of them go one by one, because together they were too much for the engine's memory.
+    let singly = 0
     while (queue.length > 0) {
       // Whoever has waited for too long has been told so.
-      const batch = queue.splice(0, together(queue)).filter(({ until }) => performance.now() < until)
+      const batch = queue.splice(0, singly-- > 0 ? 1 : together(queue)).filter(({ until }) => performance.now() < until)
       if (batch.length === 0) continue
       mark(batch, false)
       try {
         const done = await (queues === readers ? read(id, batch) : isKnownBefore(batch) ? write(id, batch) : negotiate(id, batch))
         queue.unshift(...batch.slice(done))
       } catch (error) {
-        for (const { reject } of batch) reject(error)
+        if (batch.length > 1 && error instanceof EngineError && error.code === 'OOM') {
+          singly = batch.length
+          queue.unshift(...batch)
+        } else {
+          for (const { reject } of batch) reject(error)
+        }
       }
     }
     queues.delete(id)

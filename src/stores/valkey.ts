@@ -116,7 +116,9 @@ export function valkeyStore (target: ValkeyTarget, options: StoreOptions = {}): 
       try {
         for await (const ids of scanner.all()) {
           const ended = await Promise.allSettled(ids.map(async id => { if (await steps.run(id, OPERATION.remove, { now }) !== undefined) count++ }))
-          for (const result of ended) if (result.status === 'rejected') throw result.reason
+          const failures = ended.flatMap(result => result.status === 'rejected' ? [result.reason as unknown] : [])
+          // Of one that was lost it is not known whether it has ended.
+          if (failures.length > 0) throw failures.find(failure => failure instanceof LostError) ?? failures[0]
         }
       } catch (error) {
         // Some sessions have ended: it must not be said that nothing was changed.

@@ -5,7 +5,7 @@ import type { Test } from 'tap'
 import { until, type Server } from './servers.js'
 
 export interface Monitor {
-  /** All that clients have sent since the last call, in order: what scripts call is left out. The names are in lower case. */
+  /** All that clients have sent since the last call, in order: what scripts call is left out, and what is asked now and then, TIME. The names are in lower case. */
   taken (): Promise<string[][]>
 }
 
@@ -27,7 +27,7 @@ export async function monitor (t: Test, server: Server): Promise<Monitor> {
       const lines = text.split('\r\n').filter(line => line.includes('] "') && !/^\S+ \[\d+ lua\]/.test(line))
       text = ''
       const commands = lines.map(line => argumentsOf(line.slice(line.indexOf('] "') + 2)))
-      return commands.filter(([name, argument]) => !(name === 'echo' && argument === mark))
+      return commands.filter(([name, argument]) => !(name === 'echo' && argument === mark) && name !== 'time')
     }
   }
 }

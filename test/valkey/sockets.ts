@@ -1,6 +1,7 @@
 // What stands in place of a server or in front of it, and behaves as networks do on bad days.
 import { once } from 'node:events'
 import { connect, createServer, type Server, type Socket } from 'node:net'
+import { pipeline } from 'node:stream/promises'
 import type { Test } from 'tap'
 import { claimPort, HOST } from './ports.js'
 
@@ -45,6 +46,11 @@ export interface Relay {
   stall (direction?: Direction): void
   /** Ends what cut() or stall() began. */
   restore (): Promise<void>
+  /**
+   * Keeps what the clients of now send, also after they have gone; others are not concerned. The function that it returns has it
+   * delivered, and answers how many bytes that were.
+   */
+  detain (): () => Promise<number>
 }
 
 interface Pair { readonly client: Socket, readonly server: Socket }
@@ -90,6 +96,15 @@ export async function startRelay (t: Test, to: { readonly host: string, readonly
       stalled.clear()
       pairs.forEach(flow)
       await listen()
+    },
+    detain () {
+      const late = [...pairs]
+      for (const { client, server } of late) client.unpipe(server).pause()
+      return async () => {
+        const before = late.reduce((sum, { server }) => sum + server.bytesWritten, 0)
+        await Promise.all(late.map(async ({ client, server }) => await pipeline(client, server).catch(() => {})))
+        return late.reduce((sum, { server }) => sum + server.bytesWritten, 0) - before
+      }
     }
   }
 }
