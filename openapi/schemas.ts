@@ -2,7 +2,7 @@ import { Type, type SchemaOptions, type TObject, type TSchema } from '@sinclair/
 import { MAX_BATCH } from '../src/limits.js'
 import { COMMAND_NAMES, COMMANDS, type CommandName } from '../src/commands/index.js'
 import { st } from '../src/commands/schemas.js'
-import type { Command } from '../src/command.js'
+import type { Command } from '../src/protocol/command.js'
 import { representation } from '../routes/keys.js'
 import { mapValues } from './components.js'
 

@@ -1,5 +1,5 @@
 import { KEY_URL } from '../routes/keys.js'
-import { READ_FAILURES, WRITE_FAILURES } from '../src/command.js'
+import { READ_FAILURES, WRITE_FAILURES } from '../src/protocol/command.js'
 import type { StatusName } from '../src/status.js'
 import { IN_BODY } from './failures.js'
 import type { Operation, Reply } from './operation.js'

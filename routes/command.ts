@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { executeAll, executeOne, type Answer } from '../src/envelope.js'
-import type { Gateway } from '../src/gateway.js'
+import type { Gateway } from '../src/protocol/gateway.js'
 import { bodyOf, refuseMergePatch, refusePreconditions } from './http.js'
 import { sendJson } from './problem.js'
 

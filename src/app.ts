@@ -8,7 +8,7 @@ import { takeBodies } from '../routes/http.js'
 import { mountKeys } from '../routes/keys.js'
 import { resistPressure } from '../routes/pressure.js'
 import { mountService, refuseOthers, type Readiness } from '../routes/service.js'
-import type { Gateway } from './gateway.js'
+import type { Gateway } from './protocol/gateway.js'
 import { DEFAULT_BODY_LIMIT, MAX_KEY_BYTES, MAX_UNSENT_LENGTH } from './limits.js'
 
 export interface AppOptions {

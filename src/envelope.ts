@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { COMMANDS, isCommand, type CommandName } from './commands/index.js'
-import type { Gateway } from './gateway.js'
+import type { Gateway } from './protocol/gateway.js'
 import { JsonError } from './json/lexer.js'
 import { scan, type Document, type Node, type Opens } from './json/scanner.js'
 import { MAX_BATCH, MAX_REPLY_LENGTH, TURN } from './limits.js'
-import type { Given } from './param.js'
-import { givenBy, opensForParams } from './request.js'
+import type { Given } from './protocol/param.js'
+import { givenBy, opensForParams } from './protocol/request.js'
 import { st, StatusError, type StatusName } from './status.js'
 
 /** What an envelope is answered with (PROTOCOL 2). */

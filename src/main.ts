@@ -1,16 +1,16 @@
 #!/usr/bin/env node
 import { availableParallelism } from 'node:os'
-import { FAILED, MISCONFIGURED, StartError } from './cli.js'
-import { readConfig } from './config.js'
-import type { Config } from './settings.js'
-import { parseStoreUrl } from './stores/open.js'
+import { FAILED, MISCONFIGURED, StartError } from './process/lifecycle.js'
+import { readConfig } from './cli/config.js'
+import type { Config } from './cli/settings.js'
+import { parseStoreUrl } from './stores/table.js'
 import { VERSION } from './version.js'
 
 /** Serves with as many processes as are asked for. What is not needed for that is not even loaded. @throws StartError */
 async function serve (config: Config): Promise<void> {
   const count = config.workers === 'auto' ? availableParallelism() : Number(config.workers)
   if (count === 1) {
-    const { serveAlone } = await import('./server.js')
+    const { serveAlone } = await import('./process/server.js')
     await serveAlone(config)
   } else if (parseStoreUrl(config.store).kind === 'memory') {
     refuse(`holdfast: the configuration is wrong
@@ -18,7 +18,7 @@ async function serve (config: Config): Promise<void> {
 holdfast --help lists what there is.
 `)
   } else {
-    const { serveWithWorkers } = await import('./primary.js')
+    const { serveWithWorkers } = await import('./process/primary.js')
     await serveWithWorkers(config, count)
   }
 }
@@ -41,8 +41,8 @@ switch (reading.kind) {
     refuse(reading.text)
     break
   case 'command': {
-    const { runCommand } = await import('./data/run.js')
-    const { dataStores } = await import('./data/data-stores.js')
+    const { runCommand } = await import('./cli/run-data-command.js')
+    const { dataStores } = await import('./stores/data-stores.js')
     const stopping = new AbortController()
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => stopping.abort(new Error(`interrupted by ${signal}`)))
     const { stdin, stdout, stderr } = process

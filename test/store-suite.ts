@@ -1,7 +1,7 @@
 import { deepStrictEqual } from 'node:assert'
 import fc from 'fast-check'
 import type { Test } from 'tap'
-import { compareCodePoints } from '../src/codepoint.js'
+import { compareCodePoints } from '../src/json/codepoint.js'
 import type { JsonText } from '../src/json/text.js'
 import { deadline, expire, type Access, type Listing, type Outcome, type Reads, type Session, type SessionCopy, type SessionId, type SessionStore, type View } from '../src/session.js'
 

@@ -1,4 +1,4 @@
-import type { Command } from '../command.js'
+import type { Command } from '../protocol/command.js'
 import { KV_FIND } from './find.js'
 import { KV_CLEAR, KV_CONTAINS, KV_COUNT, KV_GET, KV_KEYS, KV_RMV } from './keys.js'
 import { SV_INFO } from './server.js'

@@ -3,7 +3,7 @@ import { parseJsonPath, select, selectsAny, type Selected } from '../json/jsonpa
 import { limited, SearchLimitError } from '../json/limited.js'
 import { parsePointer } from '../json/pointer.js'
 import type { JsonText } from '../json/text.js'
-import { required } from '../param.js'
+import { required } from '../protocol/param.js'
 import { StatusError, type StatusName } from '../status.js'
 
 /** A path of KV_UPDATE or KV_FIND, parsed. */

@@ -1,8 +1,8 @@
 import { Type } from '@sinclair/typebox'
 import { isLonger, keyFault } from '../key.js'
 import { MAX_NAME_BYTES, MAX_SECONDS } from '../limits.js'
-import { optional, required } from '../param.js'
-import { JsonValue, MapOf } from '../schema.js'
+import { optional, required } from '../protocol/param.js'
+import { JsonValue, MapOf } from '../protocol/schema.js'
 import type { StatusName } from '../status.js'
 
 // The parameters and members that several commands have. What has an $id is a named component of the OpenAPI document.

@@ -1,5 +1,5 @@
 import { Type } from '@sinclair/typebox'
-import { command } from '../command.js'
+import { command } from '../protocol/command.js'
 import { st as numberOf } from '../status.js'
 import { VERSION } from '../version.js'
 import { st } from './schemas.js'

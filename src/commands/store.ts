@@ -1,5 +1,5 @@
 import { Type } from '@sinclair/typebox'
-import { keyCommand, type Plan } from '../command.js'
+import { keyCommand, type Plan } from '../protocol/command.js'
 import type { JsonText } from '../json/text.js'
 import { keyFault } from '../key.js'
 import { st as numberOf, type StatusName } from '../status.js'

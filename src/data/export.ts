@@ -2,7 +2,7 @@ import type { Writable } from 'node:stream'
 import { scanText } from '../json/scanner.js'
 import type { SessionCopy, SessionStore } from '../session.js'
 import { END_LINE, headerLine, MAX_LINE_BYTES, sessionLine } from './line.js'
-import type { Watch } from './stores.js'
+import type { Watch } from '../stores/data-store.js'
 import { quoted, size } from './words.js'
 
 /** What was exported. */

@@ -1,10 +1,10 @@
 import type { FileHandle } from 'node:fs/promises'
 import { reason } from '../reason.js'
 import { expire, type Session, type SessionCopy, type SessionStore } from '../session.js'
-import { InputError } from './input-error.js'
+import { InputError } from '../stores/input-error.js'
 import { checkHeader, isEnd, LineFault, MAX_LINE_BYTES, parseSession } from './line.js'
 import { readLines } from './read-lines.js'
-import type { Part, Watch } from './stores.js'
+import type { Part, Watch } from '../stores/data-store.js'
 import { count } from './words.js'
 
 /** Bytes that the first line has at most: of a file that is something else altogether no more is read. */

@@ -1,4 +1,4 @@
-import { compareCodePoints } from '../codepoint.js'
+import { compareCodePoints } from '../json/codepoint.js'
 import { JsonError } from '../json/lexer.js'
 import { decodeString, MAX_DEPTH, scan, type Document, type Node, type Opens } from '../json/scanner.js'
 import type { JsonText } from '../json/text.js'

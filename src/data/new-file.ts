@@ -6,7 +6,7 @@ import { basename, dirname, join } from 'node:path'
 import type { Writable } from 'node:stream'
 import { finished } from 'node:stream/promises'
 import { reason } from '../reason.js'
-import { InputError } from './input-error.js'
+import { InputError } from '../stores/input-error.js'
 
 /**
  * Makes a file that only its owner can read, as a whole or not at all: until everything is written and on the disk it has

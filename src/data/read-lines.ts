@@ -1,5 +1,5 @@
 import type { FileHandle } from 'node:fs/promises'
-import { InputError } from './input-error.js'
+import { InputError } from '../stores/input-error.js'
 import { size } from './words.js'
 
 /** Bytes read at a time: a line that lies in one of them is not copied. */

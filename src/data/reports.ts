@@ -1,6 +1,6 @@
 import type { Exported } from './export.js'
 import type { Imported, ImportState } from './import.js'
-import type { Backup, Inspection, Part, Verification } from './stores.js'
+import type { Backup, Inspection, Part, Verification } from '../stores/data-store.js'
 import { count, size } from './words.js'
 
 // What the commands print: how far they are, in one line, and in the end what came of them.

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { reason } from '../reason.js'
-import { InputError } from './input-error.js'
+import { InputError } from '../stores/input-error.js'
 
 /**
  * Opens what is to be imported, so that it can be read twice: a file as it is, standard input and pipes as a copy of what

@@ -1,4 +1,4 @@
-import { compareCodePoints } from '../codepoint.js'
+import { compareCodePoints } from './codepoint.js'
 import { compareDecimals } from './decimal.js'
 import { decodeString, type Document, type Node, openAll, scanText } from './scanner.js'
 import type { JsonText } from './text.js'

@@ -1,5 +1,5 @@
 import TinyQueue from 'tinyqueue'
-import { compareCodePoints } from '../codepoint.js'
+import { compareCodePoints } from '../json/codepoint.js'
 import type { JsonText } from '../json/text.js'
 import { deadline, expire, type Access, type Session, type SessionId, type SessionStore } from '../session.js'
 import { decide, noKeys, sessionAfter, viewOf, type Source } from './view.js'

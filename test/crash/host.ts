@@ -1,10 +1,10 @@
 // The program that hosted.ts starts: serves one directory after the other, each with a server of its own, as it is told to.
 import { inspect } from 'node:util'
 import pino from 'pino'
-import { StartError } from '../../src/cli.js'
+import { StartError } from '../../src/process/lifecycle.js'
 import { startOfTime } from '../../src/clock.js'
-import { readConfig } from '../../src/config.js'
-import { startServer, type Server } from '../../src/server.js'
+import { readConfig } from '../../src/cli/config.js'
+import { startServer, type Server } from '../../src/process/server.js'
 import type { Said } from './hosted.js'
 
 let server: Server

@@ -1,0 +1,122 @@
+import type { TSchema } from '@sinclair/typebox'
+import { Value } from '@sinclair/typebox/value'
+import { readArguments, readVariables, unknownName, type Given } from './arguments.js'
+import { DATA_COMMANDS, type DataCommand, type DataCommandName, type Flag } from './data-commands.js'
+import { commandHelp, mainHelp } from './help.js'
+import { masked } from '../masked.js'
+import { ConfigSchema, SETTINGS, type Config, type Setting } from './settings.js'
+import { parseStoreUrl } from '../stores/table.js'
+import { isValkeyUrl } from '../stores/valkey/url.js'
+
+/** The options that are no setting. */
+const FLAGS: Readonly<Record<string, Flag>> = {
+  help: { short: 'h', description: 'print this and exit' },
+  version: { short: 'v', description: 'print the version and exit' }
+}
+
+/** The one setting of the commands that look after the data. They have no use for a store that ends with its process. */
+const DATA_STORE: readonly Setting[] = SETTINGS.filter(({ name }) => name === 'store')
+  .map(setting => ({ ...setting, description: 'the store, lmdb:<directory> or valkey://<host>', allowed: '`lmdb:<directory>` or `valkey://<host>`' }))
+
+/** What the command line and the environment ask for. */
+export type Reading =
+  | { readonly kind: 'help', readonly text: string }
+  | { readonly kind: 'version' }
+  | { readonly kind: 'config', readonly config: Config }
+  | { readonly kind: 'command', readonly command: DataCommand }
+  /** `faults`: one line each, without a line end. `text`: all of them as they are to be printed. */
+  | { readonly kind: 'faults', readonly faults: readonly string[], readonly text: string }
+
+/**
+ * Reads the configuration; the command line wins over the environment, and --help over everything else.
+ *
+ * @param argv the arguments after the name of the program
+ */
+export function readConfig (argv: readonly string[], env: NodeJS.ProcessEnv): Reading {
+  const [first = '-', ...rest] = argv
+  if (isCommand(first)) return readCommand(first, rest, env)
+  if (!first.startsWith('-')) return readUnknown(first, rest)
+  const faults: string[] = []
+  const surplus = (argument: string) => isCommand(argument) ? 'a command comes before its options' : 'holdfast takes options only'
+  const accepted = { program: 'holdfast', settings: SETTINGS, flags: FLAGS, argument: false, surplus }
+  const { flags, given } = readArguments(argv, accepted, SETTINGS, faults)
+  if (flags.has('help')) return { kind: 'help', text: mainHelp(SETTINGS, FLAGS) }
+  if (flags.has('version')) return { kind: 'version' }
+  const variables = readVariables(env, SETTINGS, faults)
+  const all = new Map([...variables, ...given])
+  const values = readValues(SETTINGS, all, faults)
+  faults.push(...pointless(all, String(values['store'])))
+  if (faults.length > 0 || !Value.Check(ConfigSchema, values)) return faulty('holdfast', faults)
+  return { kind: 'config', config: values }
+}
+
+function isCommand (name: string): name is DataCommandName {
+  return Object.hasOwn(DATA_COMMANDS, name)
+}
+
+/** What follows the name of a command that does not exist cannot be judged, but may be a call for help. */
+function readUnknown (name: string, argv: readonly string[]): Reading {
+  if (argv.some(option => option === '--help' || option === '-h')) return { kind: 'help', text: mainHelp(SETTINGS, FLAGS) }
+  return faulty('holdfast', [unknownName('there is no such command', name, Object.keys(DATA_COMMANDS))])
+}
+
+/** Reads what follows the name of a command. Of the settings only the store is its concern. */
+function readCommand (name: DataCommandName, argv: readonly string[], env: NodeJS.ProcessEnv): Reading {
+  const row = DATA_COMMANDS[name]
+  const flags = { ...row.flags, ...FLAGS }
+  const program = `holdfast ${name}`
+  const faults: string[] = []
+  const surplus = () => `${program} takes ${row.argument === undefined ? 'options' : 'one argument'} only`
+  const accepted = { program, settings: DATA_STORE, flags, argument: row.argument !== undefined, surplus }
+  const found = readArguments(argv, accepted, SETTINGS, faults)
+  if (found.flags.has('help')) return { kind: 'help', text: commandHelp(name, DATA_STORE, flags) }
+  if (found.flags.has('version')) return { kind: 'version' }
+  const given = new Map([...readVariables(env, SETTINGS, faults), ...found.given])
+  const { store } = readValues(DATA_STORE, given, faults)
+  if (store === 'memory:') faults.push(`${given.get('store')?.source}: a store in memory has nothing outside of its process`)
+  const argument = found.argument ?? row.argument?.default ?? ''
+  if (row.argument !== undefined && argument === '') faults.push(`<${row.argument.hint}>: is missing: ${row.argument.description}`)
+  // A file of that name would be made, or its name printed, with whatever password stands in it.
+  if (isValkeyUrl(argument) || argument.includes('://')) faults.push(`<${row.argument?.hint}>: is a URL; the one of the store goes to --store`)
+  if (faults.length > 0) return faulty(program, faults)
+  return { kind: 'command', command: row.read({ store: String(store), argument, flags: found.flags }) }
+}
+
+function faulty (program: string, faults: readonly string[]): Reading {
+  const text = [`${program}: the configuration is wrong`, ...faults].join('\n  ')
+  return { kind: 'faults', faults, text: `${text}\n${program} --help lists what there is.\n` }
+}
+
+/** The value of every setting: the one given, or else the default. */
+function readValues (settings: readonly Setting[], given: ReadonlyMap<string, Given>, faults: string[]): Record<string, unknown> {
+  const values: Record<string, unknown> = {}
+  for (const { name, allowed, default: usual } of settings) {
+    const schema: TSchema = ConfigSchema.properties[name]
+    const { source, text } = given.get(name) ?? { source: 'the default', text: usual }
+    // Value.Convert would take 80.5 and 1e3 for the integers 80 and 1.
+    const value = schema.type === 'integer' && /^\d+$/.test(text) ? Number(text) : text
+    if (!Value.Check(schema, value)) faults.push(`${source}: ${JSON.stringify(masked(text))} is not ${allowed}`)
+    else if (name === 'store') faults.push(...storeFaults(source, text))
+    values[name] = value
+  }
+  return values
+}
+
+/** The faults of settings that were given, and mean nothing for the store that was chosen. */
+function pointless (given: ReadonlyMap<string, Given>, url: string): string[] {
+  if (storeFaults('', url).length > 0) return []
+  const { kind } = parseStoreUrl(url)
+  return SETTINGS.flatMap(({ name, store = kind }) => {
+    const { source } = given.get(name) ?? {}
+    return source === undefined || store === kind ? [] : [`${source}: means nothing for ${kind}:, but for a store on Valkey or Redis`]
+  })
+}
+
+function storeFaults (source: string, url: string): string[] {
+  try {
+    parseStoreUrl(url)
+    return []
+  } catch (error) {
+    return [`${source}: ${error instanceof Error ? error.message : String(error)}`]
+  }
+}

@@ -1,0 +1,98 @@
+import type { Readable, Writable } from 'node:stream'
+import { reason } from '../reason.js'
+import { exportSessions } from '../data/export.js'
+import { checkExport, importSessions } from '../data/import.js'
+import { InputError } from '../stores/input-error.js'
+import { writeNewFile } from '../data/new-file.js'
+import { noProgress, progressOn, type Terminal } from '../data/progress.js'
+import { backedUp, copying, exported, exporting, imported, importing, inspected, verifying, type Report } from '../data/reports.js'
+import { openSource } from '../data/source.js'
+import type { DataStores, Watch } from '../stores/data-store.js'
+import type { DataCommand } from './data-commands.js'
+
+/** Exit codes beside 0. */
+const FAILED = 1
+const BAD_INPUT = 2
+
+/** All that a command has to do with outside of itself. */
+export interface Surroundings {
+  readonly stdin: Readable
+  readonly stdout: Terminal
+  readonly stderr: Terminal
+  readonly stores: DataStores
+  /** Milliseconds since the Unix epoch. */
+  readonly now: () => number
+  /** Aborted, with an Error that says why, when the command has to end before it is done. */
+  readonly signal?: AbortSignal | undefined
+}
+
+/**
+ * Runs a command that looks after the data, and says in words what came of it: on standard error what failed, and what an
+ * export amounts to; on standard output everything else. Progress is shown on standard error while that is a terminal.
+ *
+ * @returns the exit code: 0 done, 1 failed or found damage, 2 bad input
+ */
+export async function runCommand (command: DataCommand, surroundings: Surroundings): Promise<number> {
+  const { stdout, stderr, signal } = surroundings
+  // Every write that matters is told of its own fault. The event would end the process if nobody listened.
+  for (const stream of [stdout, stderr]) stream.on('error', () => {})
+  const progress = isShown(command, stdout) ? noProgress : progressOn(stderr)
+  const watching = <State>(text: (state: State) => string): Watch<State> =>
+    ({ report: state => { progress.show(() => text(state)) }, signal })
+  try {
+    const { text, damaged } = await perform(command, surroundings, watching)
+    progress.clear()
+    const output = command.name === 'export' ? stderr : stdout
+    output.write(text)
+    return damaged ? FAILED : 0
+  } catch (error) {
+    progress.clear()
+    // The reader of what is exported, such as `head`, has seen enough; but what it has is not all of it.
+    if (error instanceof Error && 'code' in error && error.code === 'EPIPE') return FAILED
+    const details = error instanceof InputError ? error.details : []
+    stderr.write(`${[`holdfast ${command.name}: ${reason(error).replace(/\s+/g, ' ')}`, ...details].join('\n  ')}\n`)
+    return error instanceof InputError ? BAD_INPUT : FAILED
+  }
+}
+
+/** Whether the data itself goes to a terminal, where a line of progress would be in its midst. */
+function isShown (command: DataCommand, stdout: Terminal): boolean {
+  return command.name === 'export' && command.file === '-' && stdout.isTTY === true
+}
+
+type Watching = <State>(text: (state: State) => string) => Watch<State>
+
+async function perform (command: DataCommand, { stdin, stdout, stores, now, signal }: Surroundings, watching: Watching): Promise<Report> {
+  const { store: url } = command
+  switch (command.name) {
+    case 'backup': {
+      const { directory } = command
+      return backedUp(directory, await stores.backup(url, directory, now(), watching(copying)))
+    }
+    case 'export': {
+      const write = async (output: Writable) =>
+        await closing(await stores.open(url, 'export'), async store => await exportSessions(store, now(), output, watching(exporting)))
+      return exported(await (command.file === '-' ? write(stdout) : writeNewFile(command.file, write)))
+    }
+    case 'import': {
+      return imported(await closing(await openSource(command.file, stdin, signal), async file => {
+        const sessions = await checkExport(file, watching(importing))
+        // Opening makes a store that is not there, so it comes after everything that speaks against it.
+        return await closing(await stores.open(url, 'import'), async store => await importSessions(file, sessions, store, now, watching(importing)))
+      }))
+    }
+    case 'inspect': {
+      const found = await stores.inspect(url, now())
+      return inspected(found, command.verify ? await stores.verify(url, watching(verifying)) : undefined)
+    }
+  }
+}
+
+/** Closes what was opened, whatever becomes of its use. */
+async function closing<T extends { close (): Promise<void> }, Result> (opened: T, use: (opened: T) => Promise<Result>): Promise<Result> {
+  try {
+    return await use(opened)
+  } finally {
+    await opened.close()
+  }
+}

@@ -1,0 +1,91 @@
+import type { Static, TObject } from '@sinclair/typebox'
+import { access, type Gateway } from './gateway.js'
+import { checkerOf, type Given, type Params, type Values } from './param.js'
+import { conditional, type Precondition } from './precondition.js'
+import { writerOf } from './schema.js'
+import type { Change, Outcome, Reads, View } from '../session.js'
+import type { StatusName } from '../status.js'
+
+/** What a client reads about a command in the OpenAPI document. */
+interface Description {
+  readonly tag: 'sessions' | 'keys' | 'server'
+  readonly summary: string
+  readonly description: string
+  /** One request's parameters and what is answered: JSON, used in the document and checked by a test. */
+  readonly example: { readonly params: object, readonly reply: object }
+}
+
+/** A row of the table: one command, whichever way it was sent. */
+export interface Command extends Description {
+  readonly params: Params
+  /** The content of `<COMMAND>_RSP` when the command as a whole succeeds. */
+  readonly reply: TObject
+  /** What the command can fail with as a whole, beside what wrong parameters give. */
+  readonly failures: readonly StatusName[]
+  /** Whether it is a step on one session's keys that may change them. */
+  readonly writesKeys: boolean
+  /** Writes a reply as JSON text. */
+  readonly write: (reply: unknown) => string
+  /**
+   * Checks the parameters and carries the command out.
+   * @param precondition of a single-key route, decided in the same atomic step; key commands only
+   * @returns the reply, or undefined when the command has nothing to say
+   * @throws {StatusError} when it fails as a whole; then it changed nothing
+   */
+  run (gateway: Gateway, given: Given, precondition?: Precondition): Promise<unknown>
+}
+
+interface Definition<P extends Params, R extends TObject> extends Description {
+  readonly params: P
+  readonly reply: R
+  readonly failures?: readonly StatusName[]
+  /** The status of a parameter that the command does not know. */
+  readonly unknown?: (given: Given) => StatusName
+}
+
+/** What every command can fail with that reads from the store. */
+export const READ_FAILURES: readonly StatusName[] = ['StoreUnavailable', 'DataDamaged']
+/** What every command can fail with that may change something in it. */
+export const WRITE_FAILURES: readonly StatusName[] = ['LimitExceeded', ...READ_FAILURES]
+
+function row<P extends Params, R extends TObject> (definition: Definition<P, R>, storeFailures: readonly StatusName[], writesKeys: boolean, run: Command['run']): Command {
+  const { tag, summary, description, example, params, reply } = definition
+  const failures = [...definition.failures ?? [], ...storeFailures]
+  return { tag, summary, description, example, params, reply, failures, writesKeys, write: writerOf(reply), run }
+}
+
+/** A command on sessions as such, or on the server. */
+export function command<P extends Params, R extends TObject> (definition: Definition<P, R> & {
+  /** What it does with the store; nothing unless given. */
+  readonly store?: 'reads' | 'writes'
+  readonly run: (gateway: Gateway, values: Values<P>) => Promise<Static<R>>
+}): Command {
+  const check = checkerOf(definition.params, definition.unknown)
+  const storeFailures = definition.store === 'writes' ? WRITE_FAILURES : definition.store === 'reads' ? READ_FAILURES : []
+  return row(definition, storeFailures, false, async (gateway, given) => await definition.run(gateway, check(given)))
+}
+
+/** What a key command makes of its parameters before it sees the session. */
+export interface Plan<R> {
+  readonly reads: Reads
+  /** As Access.change: what it changes, where that does not depend on what it reads. */
+  readonly change?: Change
+  /** Pure: a function of what it reads. */
+  decide (view: View): Outcome<R | undefined>
+}
+
+/** A command on the keys of one session: one atomic step, which counts as use of the session. */
+export function keyCommand<P extends Params & { readonly tkn: Params[string] }, R extends TObject> (definition: Definition<P, R> & {
+  /** Whether the command never changes a key. */
+  readonly readOnly?: true
+  readonly plan: (values: Values<P>) => Plan<Static<R>>
+}): Command {
+  const mayWrite = definition.readOnly !== true
+  const check = checkerOf(definition.params, definition.unknown)
+  const failures: StatusName[] = ['SessionNotExist', ...definition.failures ?? []]
+  return row({ ...definition, failures }, mayWrite ? WRITE_FAILURES : READ_FAILURES, mayWrite, async (gateway, given, precondition) => {
+    const step = { ...definition.plan(check(given)), mayWrite, touch: true }
+    // check() found `tkn` to be a non-empty string.
+    return await access(gateway, given.get('tkn') as string, conditional(step, precondition))
+  })
+}

@@ -1,0 +1,67 @@
+import { createHash, createHmac, randomBytes } from 'node:crypto'
+import { clockFrom, thisMoment } from '../clock.js'
+import { JsonError } from '../json/lexer.js'
+import type { Access, SessionId, SessionStore } from '../session.js'
+import { StatusError } from '../status.js'
+
+/** Bytes of a token before it is written as base64url. */
+const TOKEN_BYTES = 16
+const SECRET_BYTES = 32
+
+/** All that a command may touch: the store, the clock, and where tokens come from. */
+export interface Gateway {
+  readonly store: SessionStore
+  /** Whole milliseconds since the Unix epoch; it never goes back. */
+  now (): number
+  /** A token of 128 random bits, 22 characters of base64url. */
+  newToken (): string
+  /** The token of the shared session of this name, the same on every gateway in front of the same store. */
+  sharedToken (name: string): Promise<string>
+}
+
+export interface GatewayOptions {
+  /** The wall clock at the start and the time elapsed since, unless given. */
+  readonly now?: () => number
+  readonly newToken?: () => string
+}
+
+/**
+ * A gateway in front of a store, whose secret it reads (or makes) first; that of a store that has to be waited for when it is
+ * needed for the first time.
+ */
+export async function createGateway (store: SessionStore, options: GatewayOptions = {}): Promise<Gateway> {
+  const secret = once(async () => await store.secret(() => randomBytes(SECRET_BYTES)))
+  if (store.opened === undefined) await secret()
+  return {
+    store,
+    now: options.now ?? clockFrom(thisMoment()),
+    newToken: options.newToken ?? (() => randomBytes(TOKEN_BYTES).toString('base64url')),
+    sharedToken: async name => createHmac('sha256', await secret()).update(name).digest().subarray(0, TOKEN_BYTES).toString('base64url'),
+  }
+}
+
+/** Fetches something at the first need of it and keeps it; what could not be fetched is tried again at the next. */
+function once<T> (fetch: () => Promise<T>): () => Promise<T> {
+  let fetched: Promise<T> | undefined
+  return async () => await (fetched ??= fetch().catch(error => {
+    fetched = undefined
+    throw error
+  }))
+}
+
+/** What stores know a session by. */
+export function sessionId (token: string): SessionId {
+  return createHash('sha256').update(token).digest('hex') as SessionId // As SessionId is defined.
+}
+
+/** One atomic step on the session of a token. @throws {StatusError} SessionNotExist, DataDamaged */
+export async function access<T> (gateway: Gateway, token: string, step: Access<T>): Promise<T> {
+  const done = await gateway.store.access(sessionId(token), gateway.now(), step).catch(hideValue)
+  if (done === undefined) throw new StatusError('SessionNotExist')
+  return done.reply
+}
+
+/** A value that is no JSON was put there by somebody else. The error of a parser holds some of it, which is not for the log. */
+function hideValue (error: unknown): never {
+  throw error instanceof SyntaxError || error instanceof JsonError ? new StatusError('DataDamaged') : error
+}

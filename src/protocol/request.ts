@@ -1,0 +1,63 @@
+import { Kind, type TSchema } from '@sinclair/typebox'
+import { decodeString, type Document, type Node, type Opens } from '../json/scanner.js'
+import type { Given, Params } from './param.js'
+import { StatusError } from '../status.js'
+
+/** Which containers have to be opened to read what a schema describes: JSON values stay closed, as slices of text. */
+function opensFor (schema: TSchema | undefined): Opens {
+  switch (schema?.[Kind]) {
+    // The casts repeat what these kinds have.
+    case 'MapOf': return always(opensFor(schema.additionalProperties as TSchema))
+    case 'Array': return always(opensFor(schema.items as TSchema))
+    case 'Object': return byName(schema.properties as Record<string, TSchema>)
+    default: return undefined
+  }
+}
+
+function always (inside: Opens): Opens {
+  return () => inside
+}
+
+function byName (properties: Record<string, TSchema>): Opens {
+  const inside = new Map(Object.entries(properties).map(([name, schema]) => [name, opensFor(schema)]))
+  return name => inside.get(String(name))
+}
+
+/** What scan() has to open in an object of these parameters. */
+export function opensForParams (params: Params): Opens {
+  return byName(Object.fromEntries(Object.entries(params).map(([name, { schema }]) => [name, schema])))
+}
+
+/** A value as its schema wants it: JSON text, a Map, or what JSON.parse would make of it. */
+function decode (schema: TSchema | undefined, document: Document, node: Node): unknown {
+  if (schema?.[Kind] === 'JsonText') return document.text(node)
+  switch (node.kind) {
+    case 'string': return decodeString(document.text(node))
+    case 'object': return decodeObject(schema, document, node)
+    case 'array': return node.items?.map(item => decode(schema?.items as TSchema | undefined, document, item)) ?? []
+    default: return JSON.parse(document.text(node)) // A number, true, false or null.
+  }
+}
+
+function decodeObject (schema: TSchema | undefined, document: Document, node: Node): unknown {
+  const isMap = schema?.[Kind] === 'MapOf'
+  const of = schema?.additionalProperties as TSchema | undefined // As MapOf has it.
+  const entries = node.names?.map((name, index) => [
+    name,
+    decode(isMap ? of : schema?.properties?.[name], document, node.items?.[index] as Node), // Names and items go in pairs.
+  ] as const) ?? []
+  return isMap ? new Map(entries) : Object.fromEntries(entries)
+}
+
+/**
+ * The parameters of a command as they were sent; of one that stands twice the last counts.
+ * @param node an object that was opened by opensForParams()
+ * @throws {StatusError} CommandType when it is no object
+ */
+export function givenBy (params: Params, document: Document, node: Node): Given {
+  if (node.kind !== 'object') throw new StatusError('CommandType', '', 'The parameters have to be a JSON object.')
+  return new Map(node.names?.map((name, index) => {
+    const param = Object.hasOwn(params, name) ? params[name] : undefined
+    return [name, decode(param?.schema, document, node.items?.[index] as Node)]
+  }))
+}

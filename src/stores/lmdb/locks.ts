@@ -1,0 +1,100 @@
+import { closeSync, existsSync, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs'
+import { hostname } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { tryLock } from 'fs-native-extensions'
+import { FILES, PRIVATE_FILE } from './files.js'
+
+/** A lock of the operating system, which ends with the process at the latest, however that ends. */
+export interface Lock {
+  release (): void
+}
+
+/** Another process has the directory. */
+export class InUseError extends Error {}
+
+/** Where in the file the lock is: behind what the file says, which Windows would not let others read otherwise. */
+const LOCKED_BYTE = 2 ** 30
+
+/** How long to wait for the workers of a server that was killed: they end by themselves at once. */
+const PATIENCE = 5_000
+const PAUSE = 50
+
+function lock (directory: string, name: string, shared: boolean): { fd: number, granted: boolean } {
+  const fd = openSync(join(directory, name), 'a+', PRIVATE_FILE)
+  return { fd, granted: tryLock(fd, LOCKED_BYTE, 1, { shared }) }
+}
+
+function held (fd: number): Lock {
+  let isHeld = true
+  return {
+    release () {
+      // Once: the number may be that of another file by now.
+      if (isHeld) closeSync(fd)
+      isHeld = false
+    }
+  }
+}
+
+/** Takes the directory for this process. @throws {InUseError} naming the process that has it */
+export function lockAsOwner (directory: string): Lock {
+  const { fd, granted } = lock(directory, FILES.owner, false)
+  if (!granted) {
+    const owner = readFileSync(join(directory, FILES.owner), 'utf8').trim()
+    closeSync(fd)
+    throw new InUseError(`${owner === '' ? 'another process' : owner} has it`)
+  }
+  ftruncateSync(fd)
+  writeSync(fd, `process ${process.pid} on ${hostname()}, since ${new Date().toISOString()},\n`)
+  return held(fd)
+}
+
+/** Joins the processes that write to the directory. @throws {Error} while another process has to have it to itself */
+export function lockAsMember (directory: string): Lock {
+  const { fd, granted } = lock(directory, FILES.members, true)
+  if (granted) return held(fd)
+  closeSync(fd)
+  throw new Error('another process is about to open it')
+}
+
+/** Keeps every process from writing to the directory; undefined while one may. */
+export function tryLockOut (directory: string): Lock | undefined {
+  const { fd, granted } = lock(directory, FILES.members, false)
+  if (granted) return held(fd)
+  closeSync(fd)
+  return undefined
+}
+
+/** As tryLockOut(), but makes nothing in a directory that no server has ever used, such as a backup. */
+export function lockOutIfUsed (directory: string): Lock | undefined {
+  return existsSync(join(directory, FILES.members)) ? tryLockOut(directory) : { release () {} }
+}
+
+/**
+ * Keeps servers from a directory on a file system that is read-only here, but that others may have mounted to write to it. A
+ * shared lock is all that can be had without writing.
+ * @throws {InUseError} while a server has it: LMDB could not be kept from overwriting what is read
+ */
+export function lockAsReader (directory: string): Lock {
+  const owner = join(directory, FILES.owner)
+  if (!existsSync(owner)) return { release () {} }
+  const fd = openSync(owner, 'r')
+  if (tryLock(fd, LOCKED_BYTE, 1, { shared: true })) return held(fd)
+  closeSync(fd)
+  throw new InUseError('a server has it, which cannot be told of readers on a file system that is read-only here: run this where it can be written to')
+}
+
+/**
+ * Keeps every process from writing to the directory, once those have ended that still may.
+ * @param patience milliseconds
+ * @throws {InUseError} when they have not ended by then
+ */
+export async function lockOut (directory: string, patience = PATIENCE): Promise<Lock> {
+  let lock = tryLockOut(directory)
+  for (let waited = 0; lock === undefined && waited < patience; waited += PAUSE) {
+    await sleep(PAUSE)
+    lock = tryLockOut(directory)
+  }
+  if (lock === undefined) throw new InUseError('workers of a server that is gone, or a command, still use it')
+  return lock
+}
