@@ -213,7 +213,7 @@ t.test('the secret of a store that has to be waited for is fetched at the first 
     async secret (make) {
       fetched++
       return await store.secret(make)
-    }
+    },
   }
   const gateway = await createGateway(counting)
   t.equal(fetched, 0)

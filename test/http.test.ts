@@ -40,7 +40,7 @@ const STATUS = {
   SessionTokenInvalid: [101, 400],
   SessionOpenFail: [102, 404],
   PreconditionFailed: [202, 412],
-  Unknown: [1000, 500]
+  Unknown: [1000, 500],
 } as const
 type Status = keyof typeof STATUS
 
@@ -61,7 +61,7 @@ async function start (t: Test, options: AppOptions = {}, wrap = (store: SessionS
       method: method as NonNullable<InjectOptions['method']>, // Its type knows fewer methods than it takes.
       url,
       headers: Object.fromEntries(Object.entries(all).flatMap(([name, value]) => value === undefined ? [] : [[name, value]])),
-      ...body !== undefined && { payload: body }
+      ...body !== undefined && { payload: body },
     })
   }
   async function newSession (): Promise<string> {
@@ -124,7 +124,7 @@ function mounted (): Map<string, Set<string>> {
     ['/commands', new Set(['POST'])],
     ['/openapi.json', new Set(['GET', 'HEAD'])],
     ['/ready', new Set(['GET', 'HEAD'])],
-    [KEY_URL, new Set(['GET', 'HEAD', 'PUT', 'PATCH', 'DELETE'])]
+    [KEY_URL, new Set(['GET', 'HEAD', 'PUT', 'PATCH', 'DELETE'])],
   ])
   for (const { method, url } of ROUTES) {
     const methods = urls.get(url) ?? new Set()
@@ -158,7 +158,7 @@ t.test('transport faults are problems', async t => {
     ['a key too long', 414, 'PUT', `${session}/keys/${'a'.repeat(3073)}`, '{"value":1}'],
     ['a body over the limit', 413, 'POST', '/command', `"${'a'.repeat(999)}"`],
     ['a body over the limit, of another kind', 413, 'PUT', `${session}/keys/a`, 'a'.repeat(1001), { 'content-type': 'text/plain' }],
-    ['a body that is shorter than it says', 400, 'POST', '/command', '{}', { 'content-length': '3' }]
+    ['a body that is shorter than it says', 400, 'POST', '/command', '{}', { 'content-length': '3' }],
   ]
   for (const [name, status, method, url, body, headers] of rows) problem(t, await send(method, url, body, headers), status, undefined, name)
   t.equal((await send('PUT', `${session}/keys/a`, `{"value":"${'a'.repeat(988)}"}`)).statusCode, 201, 'a body of exactly the limit')
@@ -219,7 +219,7 @@ t.test('the wire', async t => {
     ['a length over the limit', 413, head('POST', '/command', json, 'Content-Length: 1001')],
     ['no route', 404, head('OPTIONS', '*')],
     ['malformed percent encoding', 400, head('GET', '/%zz')],
-    ['a body without a type', 415, head('POST', '/command', 'Transfer-Encoding: chunked') + '2\r\n{}\r\n0\r\n\r\n']
+    ['a body without a type', 415, head('POST', '/command', 'Transfer-Encoding: chunked') + '2\r\n{}\r\n0\r\n\r\n'],
   ]
   for (const [name, status, request] of rows) problem(t, await wire(t, port, request), status, undefined, name)
 
@@ -255,11 +255,11 @@ t.test('content types', async t => {
   const accepted = [JSON_TYPE, `${JSON_TYPE}; charset=utf-8`, 'APPLICATION/JSON;charset="UTF-8"', `${JSON_TYPE} ; charset=utf-8`, `${JSON_TYPE};a=b; Charset=utf-8`]
   const refused = [
     undefined, '', 'text/plain', 'text/json', 'garbage', 'application/', `${JSON_TYPE}x`, `${JSON_TYPE}+x`, 'application/x-www-form-urlencoded', 'multipart/form-data; boundary=x',
-    `${JSON_TYPE}; charset=latin1`, `${JSON_TYPE}; charset=iso-8859-1`, `${JSON_TYPE};charset="utf-16"`, `${JSON_TYPE}; charset=utf-80`, `${MERGE_PATCH_TYPE}; charset=latin1`
+    `${JSON_TYPE}; charset=latin1`, `${JSON_TYPE}; charset=iso-8859-1`, `${JSON_TYPE};charset="utf-16"`, `${JSON_TYPE}; charset=utf-80`, `${MERGE_PATCH_TYPE}; charset=latin1`,
   ]
   const bodies = [
     ['POST', '/command', '{"SV_INFO":{}}'], ['POST', '/commands', '[]'], ['POST', '/sessions', '{"name":"x"}'], ['POST', `${session}/clear`, '{}'],
-    ['PUT', `${session}/keys`, '{"keys":{"a":1}}'], ['PATCH', `${session}/keys`, '{"keys":{"a":1}}'], ['PUT', `${session}/keys/a`, '{"value":1}'], ['PATCH', `${session}/keys/a`, '{"value":1}']
+    ['PUT', `${session}/keys`, '{"keys":{"a":1}}'], ['PATCH', `${session}/keys`, '{"keys":{"a":1}}'], ['PUT', `${session}/keys/a`, '{"value":1}'], ['PATCH', `${session}/keys/a`, '{"value":1}'],
   ] as const
   for (const [method, url, body] of bodies) {
     const isMergePatch = method === 'PATCH' && url.endsWith('/a')
@@ -283,7 +283,7 @@ t.test('an empty body is none, whatever its type', async t => {
   const port = await listen(app)
   const rows = [
     ['DELETE', `${session}/keys/a`, 404], ['DELETE', `${session}/keys?key=a`, 200], ['POST', `${session}/clear`, 200], ['POST', `${session}/touch`, 200],
-    ['GET', `${session}/count`, 200], ['GET', '/server', 200], ['PUT', `${session}/keys`, 400], ['PATCH', `${session}/keys/a`, 400], ['POST', '/command', 400]
+    ['GET', `${session}/count`, 200], ['GET', '/server', 200], ['PUT', `${session}/keys`, 400], ['PATCH', `${session}/keys/a`, 400], ['POST', '/command', 400],
   ] as const
   const types = [JSON_TYPE, `${JSON_TYPE}; charset=latin1`, MERGE_PATCH_TYPE, 'text/plain', undefined]
   const malformed = ['garbage', '', 'application/json;;=', '/']
@@ -336,7 +336,7 @@ t.test('bodies are taken as they are: nothing is coerced', async t => {
     ['JsonInvalid', undefined, `${session}/clear`, '{"a":}'],
     ['JsonInvalid', undefined, `${session}/clear`, nested(129)],
     ['SessionNotExist', undefined, '/sessions/nope/clear', '{}'],
-    ['SessionTokenInvalid', 'tkn', '/sessions//clear', '{}']
+    ['SessionTokenInvalid', 'tkn', '/sessions//clear', '{}'],
   ]
   await send('PUT', `${session}/keys/k`, '{"value":{}}')
   for (const [status, param, url, body] of rows) problem(t, await send('POST', url, body), status, param, `${url} ${body}`)
@@ -382,7 +382,7 @@ t.test('no key and no parameter is special', async t => {
     ['KV_RMV', `DELETE ${query}`, `"keys":${names}`, `"keys":${object(22)}`],
     ['KV_ADD', 'POST /keys', `"keys":${object(2)}`, `"keys":${object(20)}`],
     ['KV_CLEAR', 'POST /clear', '', `"cnt":${cnt}`],
-    ['KV_GET', `GET ${query}`, `"keys":${names}`, `"keys":${object('null')}`]
+    ['KV_GET', `GET ${query}`, `"keys":${names}`, `"keys":${object('null')}`],
   ] as const
   const other = await newSession()
   for (const [index, [name, rest, params, reply]] of steps.entries()) {
@@ -471,7 +471,7 @@ t.test('POST /command', async t => {
         [200, `{"${name}":{"x":1,"tkn":5,"keys":${right}}}`, rsp(name, 13, 'x')],
         ...['5', '""', 'null', '["x"]', '{}'].map(tkn => [200, `{"${name}":{"keys":${right},"tkn":${tkn}}}`, tkn === '""' ? rsp(name, 101, 'tkn', '') : rsp(name, 101, 'tkn')] as const),
         [200, `{"${name}":{"keys":${right}}}`, rsp(name, 101, 'tkn')],
-        [200, `{"${name}":{"keys":${right},"tkn":"nope"}}`, rsp(name, 100, '', 'nope')]
+        [200, `{"${name}":{"keys":${right},"tkn":"nope"}}`, rsp(name, 100, '', 'nope')],
       ] as const
     }),
     [200, `{"KV_COUNT":{"tkn":"${tkn}"}}`, { KV_COUNT_RSP: { st: 1, tkn, cnt: 0 } }],
@@ -481,7 +481,7 @@ t.test('POST /command', async t => {
     [200, `{"KV_GET":{${keys}:["a","c","a"]}}`, { KV_GET_RSP: { tkn, keys: { a: 2, c: null } } }],
     [200, `{"KV_SET":{${keys}:{"a":3,"no":null,"\\ud800":1,"${'k'.repeat(1025)}":1,"${'k'.repeat(1024)}":1}}}`,
       { KV_SET_RSP: { tkn, keys: { a: 21, no: 41, '\ud800': 27, ['k'.repeat(1025)]: 42, ['k'.repeat(1024)]: 20 } } }],
-    [200, `{"KV_SETQ":{${keys}:{"a":4,"no":null}}}`, { KV_SETQ_RSP: { tkn, keys: { no: 41 } } }]
+    [200, `{"KV_SETQ":{${keys}:{"a":4,"no":null}}}`, { KV_SETQ_RSP: { tkn, keys: { no: 41 } } }],
   ]
   for (const [http, body, expected] of rows) {
     const name = String(body).slice(0, 70)
@@ -517,7 +517,7 @@ t.test('POST /commands', async t => {
   ]`), [200, [
     { KV_SET_RSP: { tkn, keys: { a: 20 } } }, null, { KV_GET_RSP: { tkn, keys: { a: 1, b: 2 } } }, { KV_RMV_RSP: { tkn, keys: { a: 24 } } }, { KV_GET_RSP: { tkn, keys: { a: null, b: 2 } } },
     { ERR: { st: 10, m: 'FOO' } }, { KV_GET_RSP: { tkn: null, st: 11, m: '' } }, { KV_GET_RSP: { tkn: null, st: 12, m: '' } }, { KV_GET_RSP: { tkn: 'nope', st: 100, m: '' } },
-    { KV_GET_RSP: { tkn, st: 13, m: 'x' } }, { KV_ADDQ_RSP: { tkn, keys: { b: 23 } } }, { KV_COUNT_RSP: { st: 1, tkn, cnt: 2 } }
+    { KV_GET_RSP: { tkn, st: 13, m: 'x' } }, { KV_ADDQ_RSP: { tkn, keys: { b: 23 } } }, { KV_COUNT_RSP: { st: 1, tkn, cnt: 2 } },
   ]])
   const [status, replies] = await run('[5,{},[],null,"SV_INFO",[{"SV_INFO":{}}],{"SV_INFO":{}}]')
   t.strictSame([status, replies.map((reply: any) => reply.ERR?.st ?? reply.SV_INFO_RSP.st)], [200, [13, 13, 13, 13, 13, 13, 1]], 'what is no envelope has its own ERR')
@@ -565,7 +565,7 @@ t.test('single keys: preconditions', async t => {
       [[{ 'if-match': value }, malformed, malformed], [{ 'if-none-match': value }, malformed, malformed]] as const),
     [{ 'if-match': tag, 'if-none-match': tag }, seen, noneMatched],
     [{ 'if-match': tag, 'if-none-match': '"x"' }, all, noneMatched],
-    [{ 'if-match': '"x"', 'if-none-match': tag }, failed, noneMatched]
+    [{ 'if-match': '"x"', 'if-none-match': tag }, failed, noneMatched],
   ]
   for (const [headers, existing, missing] of rows) {
     for (const [index, method] of methods.entries()) {
@@ -638,14 +638,14 @@ t.test('single keys: bodies and entity tags', async t => {
       ['ValueSize', 'key', method, long, '{"value":1}'],
       ['SessionNotExist', undefined, method, missing, '{"value":1}'],
       ['CommandSyntax', 'x', method, `${url}?x=1`, '{"value":1}'],
-      ['SessionTokenInvalid', 'tkn', method, '/sessions//keys/k', '{"value":1}']
+      ['SessionTokenInvalid', 'tkn', method, '/sessions//keys/k', '{"value":1}'],
     ] as const),
     ['ValueTypeInvalid', 'value', 'PUT', url, '{"value":null}'],
     ['CommandSyntax', undefined, 'DELETE', url, '{}'],
     ['KeyNotExist', 'key', 'GET', long],
     ['KeyNotExist', 'key', 'DELETE', long],
     ['KeyNotExist', 'key', 'DELETE', `${session}/keys/nope`],
-    ...['GET', 'DELETE'].flatMap(method => [['SessionNotExist', undefined, method, missing], ['CommandSyntax', 'key', method, `${url}?key=k`]] as const)
+    ...['GET', 'DELETE'].flatMap(method => [['SessionNotExist', undefined, method, missing], ['CommandSyntax', 'key', method, `${url}?key=k`]] as const),
   ]
   await put('"untouched"')
   for (const [status, param, method, url, body] of rows) problem(t, await send(method, url, body), status, param, `${method} ${url.slice(-40)} ${body}`)
@@ -683,7 +683,7 @@ t.test('values come back exactly', async t => {
   const { send, command, tkn, session } = await start(t)
   const values = [
     '9007199254740993', '18446744073709551615', '1.10', '1e400', '-0', '1E+2', '0.10e-5', `0.${'1'.repeat(400)}`, 'true', '""', '"\\u00e9\\/\\n\\u0000 é \u2028"', '"\\ud800"', '"\\udc00\\ud83d"', '"\\uD83D\\uDE00"',
-    '{"b":1,"a":2,"1":3,"0":4,"__proto__":{"z":1,"y":2}}', '[1.0,[null,{"x":null}],{"9007199254740993":1e400}]', '{"\\u0061":"\\ud800"}'
+    '{"b":1,"a":2,"1":3,"0":4,"__proto__":{"z":1,"y":2}}', '[1.0,[null,{"x":null}],{"9007199254740993":1e400}]', '{"\\u0061":"\\ud800"}',
   ]
   const writers: ReadonlyArray<readonly [name: string, write: (value: string) => Promise<unknown>]> = [
     ['PUT key', async value => await send('PUT', `${session}/keys/k`, `{"value":${value}}`)],
@@ -695,7 +695,7 @@ t.test('values come back exactly', async t => {
     ['KV_UPDATE', async value => {
       await command('KV_SET', ',"keys":{"k":0}')
       await command('KV_UPDATE', `,"key":"k","path":"","value":${value}`)
-    }]
+    }],
   ]
   for (const [name, write] of writers) {
     for (const value of values) {
@@ -706,10 +706,10 @@ t.test('values come back exactly', async t => {
         (await send('GET', `${session}/keys?key=k`)).payload,
         await command('KV_GET', ',"keys":["k"]'),
         (await send('POST', '/commands', `[{"KV_GET":{"tkn":"${tkn}","keys":["k"]}}]`)).payload,
-        await command('KV_FIND', ',"path":"$","rsp":"kv"')
+        await command('KV_FIND', ',"path":"$","rsp":"kv"'),
       ], [
         `{"value":${value}}`, `{"tkn":"${tkn}","keys":{"k":${value}}}`, `{"KV_GET_RSP":{"tkn":"${tkn}","keys":{"k":${value}}}}`,
-        `[{"KV_GET_RSP":{"tkn":"${tkn}","keys":{"k":${value}}}}]`, `{"KV_FIND_RSP":{"tkn":"${tkn}","keys":{"k":${value}}}}`
+        `[{"KV_GET_RSP":{"tkn":"${tkn}","keys":{"k":${value}}}}]`, `{"KV_FIND_RSP":{"tkn":"${tkn}","keys":{"k":${value}}}}`,
       ], `${name} ${value.slice(0, 40).replace(/[^ -~]/g, '?')}`)
     }
   }
@@ -722,7 +722,7 @@ t.test('values come back exactly', async t => {
     ['KV_MERGE', ',"keys":{"k":{"x":{"a":18446744073709551615}}}', `{${rest},"x":{"a":18446744073709551615}}`],
     ['KV_UPDATE', ',"key":"k","path":"/x","value":1e400', `{${rest},"x":1e400}`],
     ['KV_UPDATE', ',"key":"k","path":"$.x","value":[1.10]', `{${rest},"x":[1.10]}`],
-    ['KV_UPDATE', ',"key":"k","path":"$.o[\'0\']","value":null', `{${rest.replace('"0":2', '"0":null')},"x":0}`]
+    ['KV_UPDATE', ',"key":"k","path":"$.o[\'0\']","value":null', `{${rest.replace('"0":2', '"0":null')},"x":0}`],
   ] as const
   for (const [name, params, expected] of changes) {
     await send('PUT', `${session}/keys/k`, `{"value":{${rest},"x":0}}`)
@@ -745,7 +745,7 @@ t.test('Prefer: return=minimal', async t => {
     ['POST', MINIMAL, '{"d":1,"e":1}', 204, '', true],
     ['POST', MINIMAL, '{"d":2,"f":1,"no":null}', 200, '{"d":23,"no":41}', true],
     ['POST', undefined, '{"d":2}', 200, '{"d":23}', false],
-    ['PATCH', MINIMAL, '{"d":3}', 200, '{"d":21}', false]
+    ['PATCH', MINIMAL, '{"d":3}', 200, '{"d":21}', false],
   ]
   for (const [method, prefer, keys, status, reply, applied] of rows) {
     const { statusCode, headers, payload } = await send(method, `${session}/keys`, `{"keys":${keys}}`, { prefer })
@@ -838,7 +838,7 @@ t.test('a fault of the store is a 500 that tells nothing, and a log entry that t
     access: async (id, now, step) => {
       if (broken.has(id)) throw fault.reason
       return await store.access(id, now, step)
-    }
+    },
   }))
   const bad = await newSession()
   broken.add(sessionId(bad))

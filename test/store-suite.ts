@@ -69,13 +69,13 @@ async function list (store: SessionStore, now: number, listing: Partial<Listing>
 const ODD_KEYS = [
   '', '\u0000', '\u0000\u0000', '\n', '\n\n', ' ', '"', '0', '1', '10', '2', '__proto__', 'a', 'a\u0000', 'a\u0000b', 'aa', 'b',
   'constructor', 'hasOwnProperty', 'toString', '~', '\u007f', '\u0080', 'e\u0301', '\u00e9', 'ü', '\ud7ff', '\ue000', '\ufeffbom', '\ufffd',
-  '\uffff', '\u{10000}', '\u{1f954}', '\u{1f954}a', '\u{10ffff}'
+  '\uffff', '\u{10000}', '\u{1f954}', '\u{1f954}a', '\u{10ffff}',
 ].sort(compareCodePoints)
 
 /** Texts whose every character has to come back. */
 const ODD_VALUES = [
   '9007199254740993', '18446744073709551615', '1.10', '1e400', '-0', '0.1e-7', '""', '"\\u0000"', '"\\ud800"', '"\u{1f954}"',
-  '"\ufeff"', '[]', '{}', '{"b":1,"a":2,"b":3}', '{"__proto__":{"x":null}}', 'true', 'false', '[1, 2,\n\t3]', '"\u2028\u2029"'
+  '"\ufeff"', '[]', '{}', '{"b":1,"a":2,"b":3}', '{"__proto__":{"x":null}}', 'true', 'false', '[1, 2,\n\t3]', '"\u2028\u2029"',
   // They are valid JSON, only not of the kind that JSON.stringify makes.
 ] as JsonText[]
 
@@ -116,7 +116,7 @@ function access (test: RegisterTest): void {
       decide (view) {
         const n = Number(view.get('n')) + 1
         return { reply: n, writes: new Map([['n', json(n)]]) }
-      }
+      },
     }
     const done = await Promise.all(Array.from({ length: 50 }, () => store.access(ID, START, increment)))
     t.strictSame(done.map(answer => answer?.reply).sort((a, b) => Number(a) - Number(b)), Array.from({ length: 50 }, (_, i) => i + 1))
@@ -140,7 +140,7 @@ function access (test: RegisterTest): void {
       reads: { has: ['k'] },
       mayWrite: true,
       touch: true,
-      decide: view => view.has('k') ? { reply: false } : { reply: true, writes: new Map([['k', json(n)]]) }
+      decide: view => view.has('k') ? { reply: false } : { reply: true, writes: new Map([['k', json(n)]]) },
     })
     const done = await Promise.all(Array.from({ length: 100 }, (_, n) => store.access(ID, START, add(n))))
     const winners = done.flatMap((answer, n) => answer?.reply === true ? [n] : [])
@@ -156,7 +156,7 @@ function access (test: RegisterTest): void {
       set(store, ID, START, { a: json(1) }),
       store.access(ID, START + 5_000, faulty(true)),
       store.access(ID, START, faulty(false)),
-      set(store, ID, START, { b: json(2) })
+      set(store, ID, START, { b: json(2) }),
     ])
     t.equal(before.status, 'fulfilled')
     t.equal(after.status, 'fulfilled')
@@ -328,7 +328,7 @@ const WAYS: ReadonlyArray<readonly [string, Partial<Session>, number]> = [
   ['by duration', { duration: 10 }, 10_000],
   ['by idle', { idle: 5 }, 5_000],
   ['by both, duration first', { duration: 3, idle: 5 }, 3_000],
-  ['by both, idle first', { duration: 10, idle: 5 }, 5_000]
+  ['by both, idle first', { duration: 10, idle: 5 }, 5_000],
 ]
 
 function expiry (test: RegisterTest): void {
@@ -378,8 +378,8 @@ function expiry (test: RegisterTest): void {
         touch: false,
         decide: view => ({
           reply: [view.session, view.size, view.has('a'), view.get('b'), view.names(), [...view.entries()]],
-          writes: new Map([['c', json(3)]])
-        })
+          writes: new Map([['c', json(3)]]),
+        }),
       })
       t.strictSame(view?.reply, [restarted, 0, false, undefined, [], []], 'it decides on the session emptied')
       t.strictSame(await store.find(ID, now), { session: restarted, size: 1 })
@@ -469,7 +469,7 @@ function sessions (test: RegisterTest): void {
     const sights: Array<(id: SessionId) => Promise<unknown>> = [
       id => store.find(id, START + 10_000),
       id => store.access(id, START + 10_000, reading({}, () => 0)),
-      id => store.access(id, START + 10_000, writing({}))
+      id => store.access(id, START + 10_000, writing({})),
     ]
     for (const [i, see] of sights.entries()) {
       const [ends, stays] = [idOf(2 * i), idOf(2 * i + 1)]
@@ -572,7 +572,7 @@ function sessions (test: RegisterTest): void {
 
   test('every field of a session comes back', async (t, store) => {
     const odd = sessionOf({
-      name: 'ünï\u0000\n🥔', shared: true, deleteSession: false, duration: 4_294_967_296, idle: Number.MAX_SAFE_INTEGER, startedAt: 0, usedAt: START + 1
+      name: 'ünï\u0000\n🥔', shared: true, deleteSession: false, duration: 4_294_967_296, idle: Number.MAX_SAFE_INTEGER, startedAt: 0, usedAt: START + 1,
     })
     await store.create(ID, odd, START)
     t.strictSame(await store.find(ID, START), { session: odd, size: 0 })
@@ -611,7 +611,7 @@ function sessions (test: RegisterTest): void {
       await set(store, idOf(i), START, Object.fromEntries(Array.from({ length: i + 1 }, (_, k) => [`k${k}`, json(k)])))
     }
     const expected: ReadonlyArray<readonly [number, number, number]> = [
-      [0, 5, 15], [4_999, 5, 15], [5_000, 5, 10], [10_000, 4, 8], [19_999, 4, 8], [20_000, 4, 5], [30_000, 3, 1], [1e9, 3, 1]
+      [0, 5, 15], [4_999, 5, 15], [5_000, 5, 10], [10_000, 4, 8], [19_999, 4, 8], [20_000, 4, 5], [30_000, 3, 1], [1e9, 3, 1],
     ]
     for (const [after, sessions, keys] of expected) {
       t.strictSame(await store.totals(START + after), { sessions, keys }, `after ${after} ms`)
@@ -717,7 +717,7 @@ const step: fc.Arbitrary<Step> = fc.record({
   clear: fc.boolean(),
   writes: fc.array(fc.tuple(key, fc.option(fc.jsonValue().map(json))), { maxLength: 5 }).map(entries => new Map(entries)),
   replace: fc.boolean(),
-  listing: fc.record({ prefix: key, after: fc.option(key, { nil: undefined }), limit: fc.constantFrom(0, 1, 3, Infinity) })
+  listing: fc.record({ prefix: key, after: fc.option(key, { nil: undefined }), limit: fc.constantFrom(0, 1, 3, Infinity) }),
 })
 
 /** What the model answers to a read: everything that a View can show. */

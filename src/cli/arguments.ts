@@ -69,7 +69,7 @@ function optionsOf (settings: readonly Setting[], flags: Readonly<Record<string,
   return {
     ...Object.fromEntries(settings.map(({ option }) => [option.slice(2), { type: 'string' as const }])),
     ...Object.fromEntries(Object.entries(flags).map(([name, { short }]) =>
-      [name, { type: 'boolean' as const, ...short !== undefined && { short } }]))
+      [name, { type: 'boolean' as const, ...short !== undefined && { short } }])),
   }
 }
 

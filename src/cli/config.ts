@@ -11,7 +11,7 @@ import { isValkeyUrl } from '../stores/valkey/url.js'
 /** The options that are no setting. */
 const FLAGS: Readonly<Record<string, Flag>> = {
   help: { short: 'h', description: 'print this and exit' },
-  version: { short: 'v', description: 'print the version and exit' }
+  version: { short: 'v', description: 'print the version and exit' },
 }
 
 /** The one setting of the commands that look after the data. They have no use for a store that ends with its process. */

@@ -52,7 +52,7 @@ export const DATA_COMMANDS: Readonly<Record<DataCommandName, DataCommandRow>> = 
     notes: 'The copy holds every write that was acknowledged before the command began, and is a store itself:\n' +
       'holdfast --store lmdb:<directory> serves it. The secret of shared sessions is not copied.\n' +
       'A store on Valkey or Redis is not copied by this, but by the snapshots of its server or by holdfast export.',
-    read: ({ store, argument }) => ({ name: 'backup', store, directory: argument })
+    read: ({ store, argument }) => ({ name: 'backup', store, directory: argument }),
   },
   export: {
     summary: 'write every session as a line of JSON',
@@ -61,7 +61,7 @@ export const DATA_COMMANDS: Readonly<Record<DataCommandName, DataCommandRow>> = 
     notes: 'Values are exported exactly, tokens only as their SHA-256. The secret from which the tokens of shared sessions are\n' +
       'made is not exported: on another store an imported shared session is reached by its token, and opened by its name only\n' +
       'once the file `secret` of the data directory is copied too. A Valkey or Redis server has 10 seconds to be there.',
-    read: ({ store, argument }) => ({ name: 'export', store, file: argument })
+    read: ({ store, argument }) => ({ name: 'export', store, file: argument }),
   },
   import: {
     summary: 'add the sessions of an export to the store',
@@ -69,12 +69,12 @@ export const DATA_COMMANDS: Readonly<Record<DataCommandName, DataCommandRow>> = 
     flags: {},
     notes: 'The whole file is checked first, and nothing is imported when a line of it is wrong. A session that the store has\n' +
       'already is left as it is, so that an import that was cut off can be run again.',
-    read: ({ store, argument }) => ({ name: 'import', store, file: argument })
+    read: ({ store, argument }) => ({ name: 'import', store, file: argument }),
   },
   inspect: {
     summary: 'count what the store holds',
     flags: { verify: { description: 'check the checksum of every record too; exit code 1 when one is damaged' } },
     notes: 'Nothing is changed. A store that is served can be inspected. One on Valkey or Redis has valkey-cli and redis-cli for that.',
-    read: ({ store, flags }) => ({ name: 'inspect', store, verify: flags.has('verify') })
-  }
+    read: ({ store, flags }) => ({ name: 'inspect', store, verify: flags.has('verify') }),
+  },
 }

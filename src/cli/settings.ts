@@ -14,7 +14,7 @@ export const ConfigSchema = Type.Object({
     default: 'lmdb:./data',
     hint: 'url',
     description: 'where sessions are kept: memory:, lmdb:<directory>, or valkey://[<user>:<password>@]<host>[:<port>][/<database>] for a Valkey or Redis server (valkeys:// with TLS, ?cluster=true for a cluster)',
-    allowed: '`memory:`, `lmdb:<directory>` or `valkey://<host>`'
+    allowed: '`memory:`, `lmdb:<directory>` or `valkey://<host>`',
   }),
   storeTimeout: Type.Integer({
     default: 60,
@@ -22,7 +22,7 @@ export const ConfigSchema = Type.Object({
     description: 'how long to wait at the start for a Valkey or Redis server before giving up, from 1 to 86400',
     minimum: 1,
     maximum: 86_400,
-    store: 'valkey'
+    store: 'valkey',
   }),
   storeDeadline: Type.Integer({
     default: 2_000,
@@ -30,7 +30,7 @@ export const ConfigSchema = Type.Object({
     description: 'in which a Valkey or Redis server has to answer, or else a request gets 503, from 50 to 60000',
     minimum: 50,
     maximum: 60_000,
-    store: 'valkey'
+    store: 'valkey',
   }),
   waitReplicas: Type.Integer({
     default: 0,
@@ -38,42 +38,42 @@ export const ConfigSchema = Type.Object({
     description: 'replicas of a Valkey or Redis server that must have a change before it is acknowledged, up to 16',
     minimum: 0,
     maximum: 16,
-    store: 'valkey'
+    store: 'valkey',
   }),
   host: Type.String({
     default: '127.0.0.1',
     hint: 'address',
     description: 'the address to listen on; 0.0.0.0 or :: for every network',
     pattern: '^[A-Za-z0-9_.:%-]+$',
-    allowed: 'a host name or an IP address, without brackets'
+    allowed: 'a host name or an IP address, without brackets',
   }),
   port: Type.Integer({
     default: 1987,
     hint: 'number',
     description: 'the TCP port to listen on; 0 for any that is free',
     minimum: 0,
-    maximum: 65535
+    maximum: 65535,
   }),
   workers: Type.String({
     default: '1',
     hint: 'number',
     description: 'processes that serve, all on the same port and store, up to 99; auto for one to a core',
     pattern: '^(auto|[1-9][0-9]?)$',
-    allowed: '`auto` or a whole number from 1 to 99'
+    allowed: '`auto` or a whole number from 1 to 99',
   }),
   bodyLimit: Type.Integer({
     default: DEFAULT_BODY_LIMIT,
     hint: 'bytes',
     description: 'the largest request body, from 1024 to 16777216',
     minimum: 1024,
-    maximum: GREATEST_BODY_LIMIT
+    maximum: GREATEST_BODY_LIMIT,
   }),
   logLevel: Type.Union(LOG_LEVELS.map(level => Type.Literal(level)), {
     default: 'warn',
     hint: 'level',
     description: `the least severe messages to log, ${LOG_LEVELS.join(', ')}`,
-    allowed: `one of ${LOG_LEVELS.join(', ')}`
-  })
+    allowed: `one of ${LOG_LEVELS.join(', ')}`,
+  }),
 }, { additionalProperties: false })
 
 export type Config = Static<typeof ConfigSchema>
@@ -106,6 +106,6 @@ export const SETTINGS: readonly Setting[] = Object.entries(ConfigSchema.properti
     default: String(schema.default),
     description: schema.description ?? '',
     allowed: schema.allowed ?? `a whole number from ${schema.minimum} to ${schema.maximum}`,
-    store: schema.store
+    store: schema.store,
   }
 })

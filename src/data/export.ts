@@ -84,6 +84,6 @@ function collector (output: Writable) {
       await new Promise<void>((resolve, reject) => {
         output.write(text, error => error == null ? resolve() : reject(error))
       })
-    }
+    },
   }
 }

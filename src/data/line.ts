@@ -87,9 +87,9 @@ export function parseSession (bytes: Buffer): SessionCopy {
       idle: whole(expiry.idle, MAX_SECONDS),
       deleteSession: boolean(expiry.deleteSession),
       startedAt: whole(expiry.startedAtMs, Number.MAX_SAFE_INTEGER),
-      usedAt: whole(expiry.usedAtMs, Number.MAX_SAFE_INTEGER)
+      usedAt: whole(expiry.usedAtMs, Number.MAX_SAFE_INTEGER),
     },
-    keys: keysOf(document, fields.keys.node)
+    keys: keysOf(document, fields.keys.node),
   }
 }
 

@@ -33,7 +33,7 @@ export function progressOn (terminal: Terminal, elapsed = () => performance.now(
     clear () {
       if (shown) terminal.write(ERASE)
       shown = false
-    }
+    },
   }
 }
 

@@ -59,7 +59,7 @@ export function inspected (found: Inspection, verification: Verification | undef
     ['keys', found.keys.toLocaleString('en')],
     ['bytes', `${found.bytes.toLocaleString('en')} of keys and values, ${found.diskBytes.toLocaleString('en')} on the disk`],
     ['expired', `${found.expired.toLocaleString('en')} not swept yet`],
-    ...verification === undefined ? [] : [['verified', verified(verification)]]
+    ...verification === undefined ? [] : [['verified', verified(verification)]],
   ]
   const text = rows.map(([name, value]) => `${name!.padEnd(8)}  ${value}\n`).join('')
   return { text: text + (verification?.examples ?? []).map(example => `  ${example}\n`).join(''), damaged: (verification?.damaged ?? 0) > 0 }

@@ -45,6 +45,6 @@ export function availability (log: Pick<Logger, 'warn'>, place: string): Availab
       said.add(reason)
       log.warn(isOpen ? `the data ${place} cannot be used: ${reason}` : `waiting for the data ${place}: ${reason}`)
     },
-    end (reason) { ending ??= reason }
+    end (reason) { ending ??= reason },
   }
 }

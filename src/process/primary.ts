@@ -118,7 +118,7 @@ function launch (start: Extract<Order, { kind: 'start' }>, log: Logger): Worker 
     ended,
     sweep: () => say({ kind: 'sweep' }),
     stop: () => say({ kind: 'stop' }),
-    kill: () => { worker.process.kill('SIGKILL') }
+    kill: () => { worker.process.kill('SIGKILL') },
   }
 }
 

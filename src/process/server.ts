@@ -106,7 +106,7 @@ export async function startServer (config: Config, log: Logger, since: Moment, p
         if (readiness.hasStore && !isTold) log.error({ err: error }, 'a sweep failed')
       })
     },
-    close
+    close,
   }
 }
 
@@ -128,6 +128,6 @@ function storeOptions (config: Config, log: Logger, { beat, ...place }: Place, r
       const exit = (): void => process.exit(FAILED)
       setTimeout(exit, LAST_WORDS)
       closeApp().finally(exit)
-    }
+    },
   }
 }

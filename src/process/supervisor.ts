@@ -179,6 +179,6 @@ export function startCrew (count: number, launch: (isReplacement: boolean) => Wo
       await allEnded()
       return { endedWell, isSound }
     },
-    kill
+    kill,
   }
 }

@@ -45,7 +45,7 @@ export function commitsIn (cells: Int32Array, exit: () => void): Required<StoreO
     end () {
       Atomics.store(cells, OPEN, 0)
       if (Atomics.load(cells, GIVEN_UP) !== 0) exit()
-    }
+    },
   }
 }
 

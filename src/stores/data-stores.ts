@@ -7,7 +7,7 @@ export const dataStores: DataStores = {
   open: async (url, purpose) => await (await dataOf(url)).open(purpose),
   backup: async (url, directory, now, watch) => await (await dataOf(url)).backup(directory, now, watch),
   inspect: async (url, now) => await (await dataOf(url)).inspect(now),
-  verify: async (url, watch) => await (await dataOf(url)).verify(watch)
+  verify: async (url, watch) => await (await dataOf(url)).verify(watch),
 }
 
 /** A kind that is not asked for is not even loaded. */

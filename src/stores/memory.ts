@@ -165,7 +165,7 @@ export function memoryStore (): SessionStore {
     async close () {
       sessions.clear()
       compact()
-    }
+    },
   }
 }
 
@@ -183,7 +183,7 @@ function sourceOf (keys: ReadonlyMap<string, JsonText>): Source {
         key.startsWith(prefix) && (after === undefined || compareCodePoints(key, after) > 0))
       return names.sort(compareCodePoints).slice(0, limit)
     },
-    entries: () => [...keys].sort(([a], [b]) => compareCodePoints(a, b))
+    entries: () => [...keys].sort(([a], [b]) => compareCodePoints(a, b)),
   }
 }
 

@@ -19,7 +19,7 @@ export const noKeys: Source = {
   has: () => false,
   get: () => undefined,
   names: () => [],
-  entries: () => []
+  entries: () => [],
 }
 
 /**
@@ -45,7 +45,7 @@ export function viewOf (session: Session, reads: Reads, source: Source): View {
     entries () {
       named(reads.all, 'all entries')
       return source.entries()
-    }
+    },
   }
 }
 

@@ -52,7 +52,7 @@ async function measure (name, sessions) {
       url,
       connections: CONNECTIONS,
       duration: SECONDS,
-      requests: [{ method: 'POST', path: '/command', headers: JSON_HEADERS, body: JSON.stringify({ [command]: { tkn, keys } }) }]
+      requests: [{ method: 'POST', path: '/command', headers: JSON_HEADERS, body: JSON.stringify({ [command]: { tkn, keys } }) }],
     })
     rows.push({ store: name, command, 'requests/s': Math.round(requests.average), 'p50 ms': latency.p50, 'p99 ms': latency.p99, 'max ms': latency.max, failed: non2xx + errors })
   }

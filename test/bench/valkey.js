@@ -43,7 +43,7 @@ async function startEngine (...args) {
       client.disconnect()
       child.kill('SIGKILL')
       await once(child, 'exit')
-    }
+    },
   }
 }
 

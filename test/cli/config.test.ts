@@ -43,7 +43,7 @@ t.test('the names are derived from the schema', async t => {
     ['port', '--port', 'HOLDFAST_PORT'],
     ['workers', '--workers', 'HOLDFAST_WORKERS'],
     ['bodyLimit', '--body-limit', 'HOLDFAST_BODY_LIMIT'],
-    ['logLevel', '--log-level', 'HOLDFAST_LOG_LEVEL']
+    ['logLevel', '--log-level', 'HOLDFAST_LOG_LEVEL'],
   ])
 })
 
@@ -68,7 +68,7 @@ t.test('settings that mean nothing for the store that was chosen', async t => {
   t.strictSame(faults(['--store', 'rediss://h', '--wait-replicas', '17', '--store-timeout', '0', '--store-deadline', '49']), [
     '--store-timeout: "0" is not a whole number from 1 to 86400',
     '--store-deadline: "49" is not a whole number from 50 to 60000',
-    '--wait-replicas: "17" is not a whole number from 0 to 16'
+    '--wait-replicas: "17" is not a whole number from 0 to 16',
   ])
   t.match(readConfig(['export'], { HOLDFAST_WAIT_REPLICAS: '1' }), { kind: 'command' }, 'they are no concern of the other commands')
 })
@@ -80,7 +80,7 @@ t.test('a password in a URL is never shown', async t => {
       [[`--stroe=${url}`]], [['--stroe', url]], [[`--${url}`]], [[`-${url}`]], [[`-s${url}`]], [[`--help=${url}`]], [['--store', `${url}x y`, '--port', 'x']],
       [['--port', 'x'], { HOLDFAST_STROE: url }], [[], { HOLDFAST_HOST: url }], [['--wait-replicas', '17'], { HOLDFAST_STORE: url }],
       [['export', '--stroe', url]], [['export', `--stroe=${url}`]], [['export', 'a', url]], [['inspect', url]], [['import', '-', `-${url}`]],
-      [['inspect', '--port', '1'], { HOLDFAST_STORE: url }], [['--help'], { HOLDFAST_STORE: url }], [['export', '-h', '--store', url]]
+      [['inspect', '--port', '1'], { HOLDFAST_STORE: url }], [['--help'], { HOLDFAST_STORE: url }], [['export', '-h', '--store', url]],
     ]
     for (const [argv, env = {}] of lines) {
       const reading = readConfig(argv, env)
@@ -109,7 +109,7 @@ t.test('one answer lists every fault and where it came from', async t => {
     'HOLDFAST_XYZZY: there is no such variable',
     '--port: "http" is not a whole number from 0 to 65535',
     'HOLDFAST_BODY_LIMIT: "1" is not a whole number from 1024 to 16777216',
-    '--log-level: "loud" is not one of fatal, error, warn, info, debug, trace, silent'
+    '--log-level: "loud" is not one of fatal, error, warn, info, debug, trace, silent',
   ])
 })
 
@@ -156,7 +156,7 @@ t.test('a command that looks after the data, its store and its argument', async 
     [['import', 'from'], { name: 'import', store: 'lmdb:./data', file: 'from' }],
     [['import', '-'], { name: 'import', store: 'lmdb:./data', file: '-' }],
     [['inspect'], { name: 'inspect', store: 'lmdb:./data', verify: false }],
-    [['inspect', '--verify'], { name: 'inspect', store: 'lmdb:./data', verify: true }]
+    [['inspect', '--verify'], { name: 'inspect', store: 'lmdb:./data', verify: true }],
   ]
   for (const [argv, command] of rows) t.strictSame(readConfig(argv, {}), { kind: 'command', command }, argv.join(' '))
   const env = { HOLDFAST_STORE: 'lmdb:y', HOLDFAST_PORT: 'nonsense', HOLDFAST_WORKERS: '' }
@@ -174,16 +174,16 @@ t.test('a wrong command line: every fault at once', async t => {
     '"lmdb:x": holdfast export takes one argument only',
     '--help: takes no value',
     'HOLDFAST_PROT: there is no such variable; did you mean HOLDFAST_PORT?',
-    `HOLDFAST_STORE: The URL of the store is wrong: the form of the URL is ${VALKEY_FORM}`
+    `HOLDFAST_STORE: The URL of the store is wrong: the form of the URL is ${VALKEY_FORM}`,
   ])
   t.strictSame(faults(['import']), ['<file>: is missing: what holdfast export wrote; - for standard input'])
   t.strictSame(faults(['backup', '', '--store']), [
     '--store: the value is missing; it must be `lmdb:<directory>` or `valkey://<host>`',
-    '<directory>: is missing: where the copy goes; a new directory, or an empty one'
+    '<directory>: is missing: where the copy goes; a new directory, or an empty one',
   ])
   t.strictSame(faults(['inspect', 'x', '--verfy']), [
     '"x": holdfast inspect takes options only',
-    '--verfy: holdfast inspect has no such option; did you mean --verify?'
+    '--verfy: holdfast inspect has no such option; did you mean --verify?',
   ])
   for (const url of ['redis://u:hunter2@h', 'redis:u:hunter2@h', 'valkey://h', 'http://h']) {
     t.strictSame(faults(['backup', url]), ['<directory>: is a URL; the one of the store goes to --store'])
@@ -204,7 +204,7 @@ t.test('a command that does not exist, and the one that is meant', async t => {
   t.strictSame(readConfig(['exprot', '--prot', 'x'], { HOLDFAST_PROT: '1' }), {
     kind: 'faults',
     faults: ['exprot: there is no such command; did you mean export?'],
-    text: 'holdfast: the configuration is wrong\n  exprot: there is no such command; did you mean export?\nholdfast --help lists what there is.\n'
+    text: 'holdfast: the configuration is wrong\n  exprot: there is no such command; did you mean export?\nholdfast --help lists what there is.\n',
   })
   for (const name of ['restore', 'constructor', '__proto__', 'Export!!!', '']) t.strictSame(faults([name]), [`${name}: there is no such command`])
 })

@@ -86,7 +86,7 @@ t.test(`SIGKILL at any moment, seed ${seed}`, async t => {
         if (tally.acknowledged < goal) return false
         if (moment !== 'idle') death ??= delay === 0 ? kill(server, tally) : sleep(delay).then(async () => await kill(server, tally))
         return moment === 'idle'
-      }
+      },
     })
     await (death ?? kill(server, tally))
     await killDuringStarts(directory, random, tally, usual)

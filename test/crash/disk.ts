@@ -113,7 +113,7 @@ export function diskOf (root: string): Disk {
       }
       walk(rootFolder, root)
       return image
-    }
+    },
   }
 }
 
@@ -184,7 +184,7 @@ function lockFile ({ size }: File, random: Random): Buffer | undefined {
   return random.pick([
     () => undefined,
     () => Buffer.alloc(random.chance(0.5) ? size : 0),
-    () => Buffer.from(Array.from({ length: size > 0 ? size : 40 }, () => random.below(256)))
+    () => Buffer.from(Array.from({ length: size > 0 ? size : 40 }, () => random.below(256))),
   ])()
 }
 

@@ -61,7 +61,7 @@ export function launcher () {
       signal (name) {
         if (name === 'SIGKILL') end()
         else ask('').then(stop)
-      }
+      },
     }
   }
 

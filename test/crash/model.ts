@@ -111,7 +111,7 @@ export function update (state: State, session: Session, key: string, number: str
     members: `"key":${quote(key)},"path":"/n","value":${number}`,
     keys: [key],
     after: new Map(state).set(at, withNumber(state.get(at) ?? '', number)),
-    content: `{"st":${OK},"tkn":${quote(session.tkn)},"key":${quote(key)},"cnt":1}`
+    content: `{"st":${OK},"tkn":${quote(session.tkn)},"key":${quote(key)},"cnt":1}`,
   }
 }
 

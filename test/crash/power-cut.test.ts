@@ -33,7 +33,7 @@ t.test('the disk: what was flushed is there, of the rest any sectors, and a name
     { kind: 'write', path: '/root/a', offset: 'end', data: sectors('l', 2), synchronous: false, begin: 4, end: 4 },
     { kind: 'write', path: '/root/a', offset: 5 * 512, data: sectors('d', 2), synchronous: true, begin: 6, end: 6 },
     { kind: 'sync', path: '/root', begin: 7, end: 7 },
-    { kind: 'rename', path: '/root/a', to: '/root/b', begin: 8, end: 8 }
+    { kind: 'rename', path: '/root/a', to: '/root/b', begin: 8, end: 8 },
   ]
   for (const event of events) disk.take(event)
   const random = randomOf(1)

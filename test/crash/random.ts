@@ -29,7 +29,7 @@ export function randomOf (seed: number): Random {
     some<T> (items: readonly T[], most: number) {
       const left = [...items]
       return Array.from({ length: Math.min(1 + below(most), left.length) }, () => left.splice(below(left.length), 1)[0]!)
-    }
+    },
   }
 }
 

@@ -117,6 +117,6 @@ export function expectation ({ done }: Part, moment: number): { candidates: Stat
   const underWay = done[answered.length]
   return {
     candidates: [answered.at(-1)?.operation.after.at(-1) ?? new Map(), ...underWay?.operation.after ?? []],
-    writes: answered.reduce((sum, { operation }) => sum + operation.writes, 0)
+    writes: answered.reduce((sum, { operation }) => sum + operation.writes, 0),
   }
 }

@@ -34,7 +34,7 @@ export function viaCommand (command: Command): Operation {
     request: { method: 'POST', path: '/command', body: envelope(command) },
     answer: command.content === undefined ? { status: 204, body: '' } : { status: 200, body: reply(command) },
     after: [command.after],
-    writes: 1
+    writes: 1,
   }
 }
 
@@ -44,7 +44,7 @@ export function viaCommands (commands: readonly Command[]): Operation {
     request: { method: 'POST', path: '/commands', body: `[${commands.map(envelope).join()}]` },
     answer: { status: 200, body: `[${commands.map(reply).join()}]` },
     after: commands.map(({ after }) => after),
-    writes: commands.length
+    writes: commands.length,
   }
 }
 
@@ -59,7 +59,7 @@ const ROUTES: Readonly<Record<string, readonly [method: string, end: string]>> =
   KV_UPDATE: ['POST', '/update'],
   KV_CLEAR: ['POST', '/clear'],
   KV_CLEAR_SET: ['POST', '/replace'],
-  SH_END: ['DELETE', '']
+  SH_END: ['DELETE', ''],
 }
 
 export function viaRest (command: Command): Operation {
@@ -71,11 +71,11 @@ export function viaRest (command: Command): Operation {
       method,
       path: `/sessions/${session.tkn}${end}${query}`,
       ...name === 'KV_SETQ' && { headers: { prefer: 'return=minimal' } },
-      ...method !== 'DELETE' && { body: `{${members}}` }
+      ...method !== 'DELETE' && { body: `{${members}}` },
     },
     answer: content === undefined ? { status: 204, body: '' } : { status: 200, body: content },
     after: [after],
-    writes: 1
+    writes: 1,
   }
 }
 
@@ -92,7 +92,7 @@ export function viaKey ({ name, session, members, keys: [key, ...others], after,
     request: method === 'DELETE' ? request : { ...request, body: `{"value":${members.slice(start.length, -1)}}` },
     answer: content.endsWith(':22}}') ? { status: 404 } : { status: method === 'PUT' && content.endsWith(':20}}') ? 201 : 204, body: '' },
     after: [after],
-    writes: 1
+    writes: 1,
   }
 }
 

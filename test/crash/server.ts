@@ -64,7 +64,7 @@ export function launch (directory: string, through: readonly string[] = []): Ser
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error // Gone already.
       }
-    }
+    },
   }
   running.add(server)
   exited.finally(() => running.delete(server)).catch(() => {})
@@ -85,7 +85,7 @@ export function connect (url: string): Connection {
       const sent = httpRequest(url + path, {
         agent,
         method,
-        headers: { ...headers, ...body !== undefined && { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) } }
+        headers: { ...headers, ...body !== undefined && { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) } },
       })
       sent.on('error', reject).on('response', response => {
         let text = ''
@@ -93,6 +93,6 @@ export function connect (url: string): Connection {
           .on('end', () => resolve({ status: response.statusCode ?? 0, body: text }))
       }).end(body)
     }),
-    close: () => agent.destroy()
+    close: () => agent.destroy(),
   }
 }

@@ -14,7 +14,7 @@ const EXPIRIES: readonly Expiry[] = [
   { duration: 100_000, deleteSession: true },
   { duration: 200_000, deleteSession: false },
   { duration: 300_000, deleteSession: true, idle: 90_000 },
-  { duration: 0, deleteSession: true, idle: 80_000 }
+  { duration: 0, deleteSession: true, idle: 80_000 },
 ]
 
 /** Sessions beside the first that a writer has at most of its own. */
@@ -70,7 +70,7 @@ export function randomWriter (id: string, common: string, random: Random, { mort
     () => `{"n":${mark},"by":"${id}","f":"${filler(random, mark)}"}`,
     () => `[${mark},"${filler(random, mark)}"]`,
     () => `"${mark} ${filler(random, mark)}"`,
-    () => mark
+    () => mark,
   ])()
 
   function command (state: State, tokens: ReadonlyMap<string, string>): Command {
@@ -144,7 +144,7 @@ function starting ({ state, tokens, learn, mortals }: Starting, name: string, ki
       const tkn = /"tkn":"([^"]*)"/.exec(body)![1]!
       if (kind === 'mortal') mortals.push({ tkn, startedBy: Date.now() })
       else learn(name, tkn)
-    }
+    },
   }
 }
 
@@ -175,6 +175,6 @@ function writerOf (id: string, choose: (writer: Starting) => Operation): Writer 
       state = found
       pending = undefined
     },
-    learn
+    learn,
   }
 }

@@ -87,7 +87,7 @@ function line (members: Record<string, string | undefined> = {}, expiry: Record<
     shared: 'false',
     expiry: object({ duration: '0', idle: '0', deleteSession: 'true', startedAtMs: `${START}`, usedAtMs: `${START}`, ...expiry }),
     keys: '{}',
-    ...members
+    ...members,
   })
 }
 
@@ -97,7 +97,7 @@ const nest = (depth: number): string => '['.repeat(depth) + ']'.repeat(depth)
 const ODD_KEYS = ['', '\u0000', '\n', '"', '__proto__', 'constructor', '10', '9', 'é', 'e\u0301', '\u2028', '\ufeff', '\uffff', '\u{1f954}', 'x'.repeat(1024)]
 const ODD_VALUES = [
   '9007199254740993', '18446744073709551615', '1.10', '1e400', '-0', '0.1e-7', '""', '"\\u0000"', '"\\ud800"', '"\u{1f954}"', '"\\r\\n"',
-  '[]', '{}', '{"b":1,"a":2,"b":3}', '{"__proto__":{"x":null}}', 'true', 'false', '"\u2028\ufeff"', '[ 1,\t2 ]', nest(128)
+  '[]', '{}', '{"b":1,"a":2,"b":3}', '{"__proto__":{"x":null}}', 'true', 'false', '"\u2028\ufeff"', '[ 1,\t2 ]', nest(128),
 ]
 
 t.test('the format: what an export looks like', async t => {
@@ -125,7 +125,7 @@ t.test('random sessions go from one store to another as they are', async t => {
     idle: seconds,
     deleteSession: fc.boolean(),
     startedAt: fc.integer({ min: START - 50_000, max: START }),
-    usedAt: fc.integer({ min: START - 50_000, max: START })
+    usedAt: fc.integer({ min: START - 50_000, max: START }),
   }, { noNullPrototype: true })
   const copies = fc.array(fc.record({ session, keys: fc.array(fc.tuple(key, value), { maxLength: 8 }) }), { maxLength: 5 })
   await fc.assert(fc.asyncProperty(copies, async copies => {
@@ -247,13 +247,13 @@ t.test('when the disk gets full in the middle, it says how much is imported, and
     async restore (copy, now) {
       if (room-- <= 0) throw full
       return await target.restore(copy, now)
-    }
+    },
   }
   t.strictSame(await run(importFrom('-'), filling, { input }), {
     code: 1,
     stdout: '',
     stderr: 'holdfast import: stopped when 1,700 of 2,500 sessions were imported, and can be run again to go on: ' +
-      'The transaction failed: no space left on device\n'
+      'The transaction failed: no space left on device\n',
   })
   t.equal((await copiesIn(target)).length, 1_700)
   t.match(await run(importFrom('-'), target, { input }), { code: 0, stdout: /^imported 800 sessions with 800 keys; kept 1,700 / })
@@ -300,7 +300,7 @@ t.test('every fault of a line is named, with the number of the line, and nothing
     ['keys, "\\u{7f}\\u001b\\u{202e}": null is not a value', line({ keys: '{"a":1,"\\u007f\\u001b\\u202e":null}' })],
     ['keys, "a": the value is longer than 16.0 MiB', line({ keys: `{"a":"${'x'.repeat(2 ** 24)}"}` })],
     ['is not JSON: byte 349: expected at most 130 levels of nesting', line({ keys: `{"a":${nest(129)}}` })],
-    ['id: stands on an earlier line too', `${line()}\n${line()}`]
+    ['id: stands on an earlier line too', `${line()}\n${line()}`],
   ]
   for (const [fault, content] of faults) {
     const extra = content.includes('\n') ? 3 : 2
@@ -531,7 +531,7 @@ t.test('a store on Valkey or Redis', async t => {
 
   const refusals: Array<readonly [DataCommand, string]> = [
     [{ name: 'backup', store: url, directory: '/nowhere' }, 'is backed up by its snapshots (valkey-cli --rdb, redis-cli --rdb) or by holdfast export'],
-    [{ name: 'inspect', store: url, verify: true }, 'is looked into with valkey-cli or redis-cli, and its sessions are counted by GET /sessions']
+    [{ name: 'inspect', store: url, verify: true }, 'is looked into with valkey-cli or redis-cli, and its sessions are counted by GET /sessions'],
   ]
   for (const [command, refusal] of refusals) {
     t.strictSame(await run(command, store, { stores }), { code: 2, stdout: '', stderr: `holdfast ${command.name}: a store on Valkey or Redis ${refusal}\n` })

@@ -61,6 +61,6 @@ export function ledgerOf (tkn: string): Ledger {
         }
       }
       return faults
-    }
+    },
   }
 }

@@ -66,7 +66,7 @@ export async function survey (url: string, contents: Contents, secret: boolean):
     { ask: { SH_INFO: { tkn } }, expected: { st: 1, name, shared, keyCnt: keys.size } },
     { ask: { KV_KEYS: { tkn } }, expected: { st: 1, keys: names } },
     { ask: { KV_CONTAINS: { tkn, keys: names } }, expected: { st: 1, keys: Object.fromEntries(names.map(key => [key, true])) } },
-    ...shared && secret ? [{ ask: { SH_OPEN: { name } }, expected: { st: 1, tkn } }] : []
+    ...shared && secret ? [{ ask: { SH_OPEN: { name } }, expected: { st: 1, tkn } }] : [],
   ])
   const { text } = await rest(url, 'POST', '/commands', JSON.stringify(questions.map(({ ask }) => ask)))
   const replies = JSON.parse(text) as object[] // PROTOCOL 5.

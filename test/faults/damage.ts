@@ -93,7 +93,7 @@ const foreign: Damage = (directory, random) => {
     ['noise', noise(random, 20_000)],
     ['a text', Buffer.from('{"holdfast":"store"}\n')],
     ['nothing', Buffer.alloc(0)],
-    ['zeros', Buffer.alloc(65_536)]
+    ['zeros', Buffer.alloc(65_536)],
   ] as const)
   writeFileSync(join(directory, 'data.mdb'), content)
   return `data.mdb is ${name}`

@@ -151,7 +151,7 @@ t.test('a disk that fails: 503, reads go on, and writes come back by themselves'
     ['fdatasync:error=EIO', 503, UNAVAILABLE, 'A transaction failed'],
     ['pwrite64,writev:retval=0', 503, UNAVAILABLE, 'A transaction failed'],
     ['fdatasync:error=ENOSPC', 507, FULL, 'The disk is full'],
-    ['fdatasync:error=EDQUOT', 507, FULL, 'The disk is full']
+    ['fdatasync:error=EDQUOT', 507, FULL, 'The disk is full'],
   ] as const
   for (const [index, [fault, http, st, message]] of faults.entries()) {
     await t.test(fault, async t => {
@@ -286,7 +286,7 @@ t.test('damage: a status of its own, and a line in the log that says where and h
   t.match(lines, [
     { level: 50, err: { message: /^1 records in \S+ are damaged/ } },
     { level: 50, err: { message: /^The record of a key .*\(damaged records met since the start: 1\)$/ } },
-    { level: 50, err: { message: /^The record of a key .*\(damaged records met since the start: 2\)$/ } }
+    { level: 50, err: { message: /^The record of a key .*\(damaged records met since the start: 2\)$/ } },
   ])
   t.equal(lines.length, 3)
   for (const word of ['oeedle', 'needle', tkn]) t.notOk(stderr.includes(word))

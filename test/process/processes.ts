@@ -74,7 +74,7 @@ export function logLines (text: string): LogLine[] {
 /** Sends one envelope, and gives the content of the reply. */
 export async function command (url: string, name: string, params: object): Promise<Record<string, unknown>> {
   const response = await fetch(`${url}/command`, {
-    method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ [name]: params })
+    method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ [name]: params }),
   })
   const reply = await response.json() as Record<string, Record<string, unknown>> // The envelope of PROTOCOL 2.
   return reply[`${name}_RSP`]!
@@ -121,6 +121,6 @@ export async function connection (t: Test, url: string): Promise<Connection> {
       const { body } = await send('POST', '/command', { [name]: params })
       return (JSON.parse(body) as Record<string, Record<string, unknown>>)[`${name}_RSP`]! // The envelope of PROTOCOL 2.
     },
-    isBroken: () => first?.destroyed === true
+    isBroken: () => first?.destroyed === true,
   }
 }

@@ -25,7 +25,7 @@ export function waitingStore ({ onAvailability }: StoreOptions = {}): WaitingSto
       if (name === 'opened') return opened
       const isRefused = fault !== undefined && name !== 'close' && name !== 'kind' && name in target
       return isRefused ? async () => { throw new StatusError(status, '', fault) } : Reflect.get(target, name, receiver)
-    }
+    },
   })
   return {
     store,
@@ -38,6 +38,6 @@ export function waitingStore ({ onAvailability }: StoreOptions = {}): WaitingSto
     refuse (other) {
       fault = 'It fails.'
       status = other
-    }
+    },
   }
 }

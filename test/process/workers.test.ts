@@ -53,7 +53,7 @@ function fakeWorker (pid: number) {
     kill: () => {
       said.push('kill')
       end({ code: null, signal: 'SIGKILL' })
-    }
+    },
   }
   const fail = (error: Error): void => {
     refuse(error)

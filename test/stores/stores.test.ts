@@ -244,7 +244,7 @@ t.test('lmdb: a key that is too long fails its own access only', async t => {
   const [before, long, after] = await Promise.allSettled([
     set(store, ID, START, { a: json(1) }),
     set(store, ID, START, { b: json(1), ['x'.repeat(1_025)]: json(1) }),
-    set(store, ID, START, { c: json(1) })
+    set(store, ID, START, { c: json(1) }),
   ])
   t.equal(before.status, 'fulfilled')
   t.match(long, { status: 'rejected', reason: { message: /1024 bytes/ } })
@@ -259,7 +259,7 @@ t.test('lmdb: values larger than the buffers of lmdb, read in and after the tran
   const huge = json('é'.repeat(10_000_000))
   const [, inside] = await Promise.all([
     set(store, ID, START, { huge, small: json(1) }),
-    store.access(ID, START, { ...reading({ all: true }, view => [...view.entries()].map(([, value]) => value === huge)), mayWrite: true })
+    store.access(ID, START, { ...reading({ all: true }, view => [...view.entries()].map(([, value]) => value === huge)), mayWrite: true }),
   ])
   t.strictSame(inside?.reply, [true, false])
   const look = reading({ get: ['huge'] }, view => view.has('huge') && view.get('huge') === huge)

@@ -39,7 +39,7 @@ export async function takeDirectory (directory: string, report: (error: Error) =
     release () {
       share()
       owner.release()
-    }
+    },
   }
 }
 

@@ -23,7 +23,7 @@ export function lmdbData (source: string): DataStore {
       return await withReader(source, async reader => await backup(reader, source, directory, now, watch))
     },
     inspect: async now => await withReader(source, async reader => await inspect(reader, source, now)),
-    verify: async watch => await withReader(source, async reader => await verify(reader, watch), true)
+    verify: async watch => await withReader(source, async reader => await verify(reader, watch), true),
   }
 }
 

@@ -23,7 +23,7 @@ export const FILES = {
   /** Where the tokens of shared sessions derive from. No backup and no export has it. */
   secret: 'secret',
   /** Where a new store is made. */
-  making: 'new'
+  making: 'new',
 } as const
 
 /** Only the user who runs Holdfast may read what it keeps. */

@@ -69,13 +69,13 @@ export function groupCommit (transact: (work: () => void) => void, most: number,
         add({
           work () { settled = work() },
           settle () { 'error' in settled ? reject(settled.error) : resolve(settled.value) },
-          fail: reject
+          fail: reject,
         })
       })
     },
 
     async drained () {
       while (queue.length > 0) await new Promise(resolve => setImmediate(resolve))
-    }
+    },
   }
 }

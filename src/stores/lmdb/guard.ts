@@ -147,7 +147,7 @@ export function guardOf (root: RootDatabase, takeGrowth: () => number, directory
         result = { error }
       }
       return 'error' in result ? { error: translated(result.error) } : result
-    }
+    },
   }
 }
 

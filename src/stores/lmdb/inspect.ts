@@ -6,7 +6,7 @@ import { expire } from '../../session.js'
 import { FILES } from './files.js'
 import type { Reader } from './reader.js'
 import {
-  allKeys, decodeKey, decodeStored, FORMAT, generationOf, isFormat, isIntact, payloadBytes, type Stored
+  allKeys, decodeKey, decodeStored, FORMAT, generationOf, isFormat, isIntact, payloadBytes, type Stored,
 } from './records.js'
 import { openTable, TABLE_NAMES } from './tables.js'
 import type { Inspection, Part, Verification, Watch } from '../data-store.js'

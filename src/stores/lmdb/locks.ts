@@ -32,7 +32,7 @@ function held (fd: number): Lock {
       // Once: the number may be that of another file by now.
       if (isHeld) closeSync(fd)
       isHeld = false
-    }
+    },
   }
 }
 

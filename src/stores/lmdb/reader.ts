@@ -43,7 +43,7 @@ export async function openReader (directory: string, thorough = false): Promise<
         // LMDB makes one even for reading, which is nothing to find in a backup. Nobody else can have come to use it.
         if (quiet !== undefined && !had && !isFixed) rmSync(join(directory, FILES.lock), { force: true })
         quiet?.release()
-      }
+      },
     }
   } catch (error) {
     quiet?.release()

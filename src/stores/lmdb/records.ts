@@ -119,7 +119,7 @@ export function decodeStored (id: Buffer, value: Buffer): Stored {
     idle: bytes.readDoubleBE(8),
     deleteSession: (flags & DELETE_SESSION) !== 0,
     startedAt: bytes.readDoubleBE(16),
-    usedAt: bytes.readDoubleBE(24)
+    usedAt: bytes.readDoubleBE(24),
   }
   return { session, size: bytes.readDoubleBE(32), generation: bytes.readDoubleBE(40) }
 }

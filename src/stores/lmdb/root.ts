@@ -21,7 +21,7 @@ export function openRoot (directory: string, readOnly = false): RootDatabase {
     mapSize: MAP_BYTES,
     pageSize: PAGE_BYTES,
     // Not among the declared options, but lmdb makes its files with it; its default lets everybody read them.
-    permissionsMode: PRIVATE_FILE
+    permissionsMode: PRIVATE_FILE,
   }
   return open(options)
 }

@@ -53,7 +53,7 @@ export async function claimDirectory (directory: string, { report = ignore }: St
       const others = tryLockOut(directory)
       await leave(directory, own, isSound && others !== undefined)
       others?.release()
-    }
+    },
   }
 }
 
@@ -183,7 +183,7 @@ function storeOf (directory: string, options: StoreOptions, root: RootDatabase, 
     async close () {
       await commit.drained()
       await release(!guard.isPoisoned())
-    }
+    },
   }
 }
 

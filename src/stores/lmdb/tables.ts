@@ -4,7 +4,7 @@ import { deadline } from '../../session.js'
 import { StatusError } from '../../status.js'
 import {
   allKeys, decodeKey, decodeNumber, decodeStored, decodeText, encodeExpiry, encodeGeneration, encodeKey, encodeNothing, encodeNumber,
-  encodeStored, encodeText, endOfDue, fits, generationOf, keyRange, type Stored
+  encodeStored, encodeText, endOfDue, fits, generationOf, keyRange, type Stored,
 } from './records.js'
 import { entries, writerOf, type Table } from './writer.js'
 import type { Source } from '../view.js'
@@ -173,7 +173,7 @@ export function openTables (root: RootDatabase): Tables {
       return { sessions: entries(sessions), keys: entries(keys) - dead }
     },
 
-    removeAll: clear
+    removeAll: clear,
   }
 }
 
@@ -202,6 +202,6 @@ function sourceOf (keys: Table, { generation, size }: Stored, transaction: Snaps
     },
     entries () {
       return Array.from(keys.getRange({ ...allKeys(generation), ...from }), ({ key, value }) => [decodeKey(key), decodeText(key, value)] as const)
-    }
+    },
   }
 }

@@ -66,7 +66,7 @@ export function writerOf (tables: readonly Table[]): Writer {
       // No more leaves can have been copied than there are.
       const leaves = entries > FEW_CHANGES ? Math.min(entries, tables.reduce((sum, table) => sum + pages(table), 0)) : entries
       return (leaves + (PATH - 1) * Math.min(entries, FEW_CHANGES)) * PAGE_BYTES + 2 * bytes
-    }
+    },
   }
 }
 

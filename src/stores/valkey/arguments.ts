@@ -44,6 +44,6 @@ export function argumentsOf (operation: string, given: Arguments): Array<string 
   return [
     operation, now, expected, version, Number(touch), Number(sum.clear), times, name,
     gets.length, presences.length, rest, prefix, sets.length / 2, turn, '',
-    ...gets, ...presences, ...sets, ...removals
+    ...gets, ...presences, ...sets, ...removals,
   ]
 }

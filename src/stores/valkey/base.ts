@@ -64,7 +64,7 @@ export function baseOf (answer: readonly unknown[], { gets, presences, rest }: W
     values,
     presences: new Map(presences.map((key, index) => [key, answer[present + index] === 1])),
     entries: rest === 'a' ? entriesOf(others) : undefined,
-    names: rest === 'n' ? others : undefined
+    names: rest === 'n' ? others : undefined,
   }
 }
 
@@ -93,6 +93,6 @@ function sourceOf ({ size, values, presences, entries, names }: Base): Source {
     names: ({ prefix, after, limit }) => [...entries?.keys() ?? names ?? []]
       .filter(key => key.startsWith(prefix) && (after === undefined || compareCodePoints(key, after) > 0))
       .sort(compareCodePoints).slice(0, limit),
-    entries: () => [...entries ?? []].sort(([a], [b]) => compareCodePoints(a, b))
+    entries: () => [...entries ?? []].sort(([a], [b]) => compareCodePoints(a, b)),
   }
 }

@@ -20,7 +20,7 @@ export function valkeyData (url: string, open = openStore): DataStore {
     },
     backup: refuse('is backed up by its snapshots (valkey-cli --rdb, redis-cli --rdb) or by holdfast export'),
     inspect: refuse('is looked into with valkey-cli or redis-cli, and its sessions are counted by GET /sessions'),
-    verify: refuse('has no checksums of ours')
+    verify: refuse('has no checksums of ours'),
   }
 }
 

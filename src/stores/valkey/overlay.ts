@@ -73,7 +73,7 @@ export function overlayOn (session: Session, source: Source, isRead: (key: strin
     },
     // Whoever asks for them is alone in his batch.
     names: listing => source.names(listing),
-    entries: () => source.entries()
+    entries: () => source.entries(),
   }
 
   function apply (outcome: Change): void {
@@ -96,6 +96,6 @@ export function overlayOn (session: Session, source: Source, isRead: (key: strin
       current = sessionAfter(current, access, outcome, now)
       if (sum.session !== undefined) sum.session = current
       return outcome
-    }
+    },
   }
 }

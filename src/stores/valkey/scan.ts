@@ -84,7 +84,7 @@ export function scannerOf (topology: Topology, engine: Engine, prefix: string): 
       }
       left = due.slice(limit)
       return due.slice(0, limit)
-    }
+    },
   }
 }
 

@@ -16,7 +16,7 @@ export const OPERATION = {
   /** End a session. */
   remove: 'd',
   /** Take back the renewal of an idle deadline, if that is still the last and nothing has been written since. */
-  undo: 'u'
+  undo: 'u',
 } as const
 
 /** What the script did, first in its answer. */
@@ -25,7 +25,7 @@ export const RESULT = {
   /** Nothing, because the version was another one: the answer is what is there. */
   conflict: 0,
   /** Nothing, because another gateway has its turn. */
-  busy: 2
+  busy: 2,
 } as const
 
 /** Milliseconds for which a gateway that others keep forestalling has its turn. */

@@ -50,6 +50,6 @@ export function secretOf (engine: Engine, prefix: string, report: (error: Error)
         isTold = true
         report(new Error('the secret of shared sessions in the store is another one by now: restart this server, which cannot find the shared sessions of others'))
       }
-    }
+    },
   }
 }

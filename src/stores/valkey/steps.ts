@@ -164,7 +164,7 @@ export function stepsOf (engine: Engine, prefix: string, deadline: number): Step
     },
     async drained () {
       if (underWay > 0) await new Promise<void>(resolve => { whenDrained = resolve })
-    }
+    },
   }
 }
 

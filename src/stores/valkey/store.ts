@@ -172,7 +172,7 @@ export function valkeyStore (target: ValkeyTarget, options: StoreOptions = {}): 
       await steps.drained()
       opening.close()
       topology.close()
-    }
+    },
   }
 }
 
@@ -195,7 +195,7 @@ function openingOf (timeout: number): { readonly promise: Promise<void>, look (i
     close () {
       clearTimeout(timer)
       settle.reject(new Error('it was closed'))
-    }
+    },
   }
 }
 
@@ -208,6 +208,6 @@ function manyIds (): { add (id: SessionId): boolean } {
       sets.set(id.slice(0, 2), set)
       // 96 bits of a hash are as good as all of them.
       return set.size < set.add(id.slice(-24)).size
-    }
+    },
   }
 }

@@ -77,7 +77,7 @@ t.test('a backup goes to a directory of its own, and leaves nothing behind when 
     [join(directory, 'a', 'b')]: `${join(directory, 'a', 'b')} lies in ${directory}, the directory of the store itself`,
     [join(parent, 'link', 'a')]: `${join(parent, 'link', 'a')} lies in ${directory}, the directory of the store itself`,
     'lmdb:./zz': 'a backup goes to a directory, and lmdb:./zz is the URL of a store',
-    'memory:': 'a backup goes to a directory, and memory: is the URL of a store'
+    'memory:': 'a backup goes to a directory, and memory: is the URL of a store',
   }
   for (const [target, message] of Object.entries(targets)) await t.rejects(dataStores.backup(`lmdb:${directory}`, target, NOW, {}), { name: 'InputError', message })
   const stopping = new AbortController()
@@ -331,7 +331,7 @@ t.test('what LMDB says of itself: corruption is damage, and what it cannot go on
     transactionSync (work: () => void) {
       work()
       if (fault !== undefined) throw fault
-    }
+    },
     // Only what the guard asks of it.
   } as unknown as RootDatabase
   const make = () => guardOf(root, () => 0, directory, { onFatal: error => { fatal.push(error.message) } })

@@ -348,7 +348,7 @@ t.test('what is wrong, and where', async t => {
       [short + 6, 2, 6], [short, 4, sound.readUInt32LE(short) + 2]],
     ['length of a free list', /^page \d+: has a list of free pages that breaks off$/, [valueAt(short), 4, 1_000]],
     ['negative length of a free list', /^page \d+: has a list of -\d+ free pages in \d+ bytes$/, [valueAt(short) + 4, 4, 0xffffffff]],
-    ['free and used', /^page \d+: is free, but in use too, or free twice$/, [valueAt(short) + 8, 4, leaf]]
+    ['free and used', /^page \d+: is free, but in use too, or free twice$/, [valueAt(short) + 8, 4, leaf]],
   ]
   for (const [name, error, ...edits] of cases) {
     const damaged = Buffer.from(sound)
@@ -368,7 +368,7 @@ t.test('what is wrong, and where', async t => {
     ['SQLite', /^page 0: is not of LMDB$/, Buffer.concat([Buffer.from('SQLite format 3\0'), Buffer.alloc(PAGE * 3)])],
     ['zeros', /^page 0: is not of LMDB$/, Buffer.alloc(PAGE * 3)],
     ['noise', /^page 0: is not of LMDB$/, Buffer.from(Array.from({ length: 20_000 }, random(3)).map(number => number >>> 8))],
-    ['other pages', /^page 0: says that pages have 8192 bytes, not 4096$/, readFileSync(join(directory, 'other', 'data.mdb'))]
+    ['other pages', /^page 0: says that pages have 8192 bytes, not 4096$/, readFileSync(join(directory, 'other', 'data.mdb'))],
   ]
   for (const [name, error, content] of files) {
     writeFileSync(path, content)

@@ -14,7 +14,7 @@ const PLACES: Record<string, (t: Test) => Promise<string>> = {
     const { host, port } = await startServer(t)
     return `valkey://${host}:${port}`
   },
-  'a cluster of three': async t => `valkey://${(await startCluster(t)).seeds.join(',')}?cluster=true`
+  'a cluster of three': async t => `valkey://${(await startCluster(t)).seeds.join(',')}?cluster=true`,
 }
 
 for (const [place, start] of Object.entries(PLACES)) {
@@ -83,7 +83,7 @@ async function manyWriters (t: Test, of: (n: number) => TestGateway): Promise<vo
         await run('KV_SET', { tkn, keys: { [`own${n}`]: round, last: mark } }),
         await run('KV_APPEND', { tkn, keys: { list: mark } }),
         await run('KV_MERGE', { tkn, keys: { object: { [n]: round } } }),
-        await run('SH_TOUCH', { tkn, duration: 1_000 + mark })
+        await run('SH_TOUCH', { tkn, duration: 1_000 + mark }),
       ]
       t.strictSame(replies.map(reply => reply?.['keys'] ?? reply?.['st']), [{ [`own${n}`]: round === 0 ? 20 : 21, last: replies[0]?.['keys'].last }, { list: 1 }, { object: 21 }, 1])
       added.push(await run('KV_ADD', { tkn, keys: { [`new${round}`]: mark } }))
@@ -164,7 +164,7 @@ function forestalled (server: Server, often: number, seen: string[] = []): Acces
       const n = Number(view.get('k') ?? 0)
       if (seen.length <= often) meanwhile(server, 'HSET', hashOf(ID), 'k', String(n + 1), '\\xFFv', `other${seen.length}`)
       return { reply: n, writes: new Map([['k', json(n * 10)]]) }
-    }
+    },
   }
 }
 
@@ -220,7 +220,7 @@ t.test('a change that is forestalled until the deadline is refused, and was not 
       // Of a write that is under way when the deadline passes it could not be known whether it was made.
       if (seen.length === 10) halt(began + deadline + 100 - performance.now())
       return decision
-    }
+    },
   }
   await t.rejects(store.access(ID, START, halting), { status: 'StoreUnavailable', message: /nothing was changed/ })
   t.equal(seen.length, 10)
@@ -265,7 +265,7 @@ t.test('a session that ends between reading and writing', needs(), async t => {
     decide () {
       meanwhile(server, 'DEL', hashOf(ID))
       return { reply: 'decided', writes: new Map([['k', json(1)]]) }
-    }
+    },
   }
   t.equal(await store.access(ID, START, ending), undefined)
   t.equal(await server.command('EXISTS', hashOf(ID)), 0, 'it is not made again')

@@ -54,7 +54,7 @@ export async function startCluster (t: Test, { masters: size = 3, replicas: copi
       const { moveKeys, finish } = await beginMove(nodes, slot, to)
       while (await moveKeys(100) > 0);
       await finish()
-    }
+    },
   }
 }
 

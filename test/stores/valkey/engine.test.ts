@@ -42,7 +42,7 @@ function stage (answers: ReadonlyArray<string | Error>, { fault, lostSince = Inf
     clock: moment => clock + Math.floor(moment),
     setClock: async () => { clock = 1e9 },
     reset () {},
-    close () {}
+    close () {},
   }
   const topology: Topology = {
     fault: undefined,
@@ -51,7 +51,7 @@ function stage (answers: ReadonlyArray<string | Error>, { fault, lostSince = Inf
     masters: () => [node],
     follow: follow ?? (() => undefined),
     refresh () { asked.push('refresh') },
-    close () {}
+    close () {},
   }
   return { engine: engineOf(topology, DEADLINE), node, topology, asked, limits }
 }

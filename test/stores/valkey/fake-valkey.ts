@@ -21,6 +21,6 @@ export function valkeyStore (_target: ValkeyTarget, options: StoreOptions = {}):
   // A timer knows no Infinity.
   if (timeout < Infinity) setTimeout(() => giveUp(new Error(`nothing listens there after ${timeout} s`)), timeout * 1e3).unref()
   return new Proxy(store, {
-    get: (target, name, receiver) => name === 'close' ? async () => clearInterval(looking) : Reflect.get(target, name, receiver)
+    get: (target, name, receiver) => name === 'close' ? async () => clearInterval(looking) : Reflect.get(target, name, receiver),
   })
 }

@@ -20,7 +20,7 @@ async function answers ({ store }: Watched): Promise<unknown[]> {
   return await Promise.all([
     store.secret(() => Buffer.alloc(32)), store.create(ONE, sessionOf(), START), store.find(ONE, START), store.access(ONE, START, increment),
     store.access(ONE, START, put(1)), store.access(ONE, START, reading({ all: true }, view => view.size)), store.remove(ONE, START), store.clear(START),
-    store.totals(START), store.sweep(START, 10), copies(), store.restore({ id: ONE, session: sessionOf(), keys: new Map() }, START)
+    store.totals(START), store.sweep(START, 10), copies(), store.restore({ id: ONE, session: sessionOf(), keys: new Map() }, START),
   ].map(outcome))
 }
 
@@ -306,7 +306,7 @@ t.test('closing', needs(), async t => {
     await make(store, IDS)
     const all = [
       ...IDS.map(async id => await store.access(id, START, increment)), ...IDS.map(async id => await store.access(id, START, put(1, 'p'))),
-      ...IDS.map(async id => await store.find(id, START)), store.totals(START), store.create(idOf(77), sessionOf(), START)
+      ...IDS.map(async id => await store.find(id, START)), store.totals(START), store.create(idOf(77), sessionOf(), START),
     ].map(outcome)
     await store.close()
     t.notMatch(JSON.stringify(await Promise.all(all)), /StoreUnavailable/)

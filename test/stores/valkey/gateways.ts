@@ -42,7 +42,7 @@ export async function openGateways (t: Test, url: string, count: number, options
       store,
       gateway,
       app,
-      run: async (command, params) => contentOf((await executeOne(gateway, Buffer.from(JSON.stringify({ [command]: params })), fail)).text)
+      run: async (command, params) => contentOf((await executeOne(gateway, Buffer.from(JSON.stringify({ [command]: params })), fail)).text),
     }
   }))
 }

@@ -38,7 +38,7 @@ const VALUES: Record<string, string> = {
   ' ': '[1,null]',
   é: 'true',
   ÿ: '"not a byte FF"',
-  '\ufffd': '3'
+  '\ufffd': '3',
 }
 
 t.test('another program can read a session', needs(), async t => {
@@ -175,7 +175,7 @@ t.test('a session that stays, and whose hash is gone', needs(), async t => {
     'a decision': async () => (await set(store, ID, START + 25_000, { b: json(2) }))?.reply,
     create: async () => (await store.create(ID, sessionOf(), START + 25_000)).name === session.name ? 0 : -1,
     sweep: async () => await store.sweep(START + 25_000, 10),
-    totals: async () => (await store.totals(START + 25_000)).keys
+    totals: async () => (await store.totals(START + 25_000)).keys,
   }
   for (const [name, use] of Object.entries(uses)) {
     await store.create(ID, session, START)
@@ -259,7 +259,7 @@ t.test('what somebody else has written in place of a session', needs(), async t 
     async () => await server.command('HSET', hashOf(ID), ownField('t'), 'garbage'),
     async () => await server.command('HSET', hashOf(ID), ownField('t'), '0 0 0 1'),
     async () => await server.command('HDEL', hashOf(ID), ownField('n')),
-    async () => await server.command('SET', hashOf(ID), 'a string')
+    async () => await server.command('SET', hashOf(ID), 'a string'),
   ]
   for (const [index, damage] of damages.entries()) {
     await store.create(ID, sessionOf(), START)

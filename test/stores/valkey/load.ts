@@ -63,7 +63,7 @@ export const increment: Access<number> = {
   decide (view) {
     const n = Number(view.get('n') ?? 0) + 1
     return { reply: n, writes: new Map([['n', json(n)]]) }
-  }
+  },
 }
 
 /** Writes a value without reading anything. */
@@ -195,7 +195,7 @@ export function load (t: Test, store: SessionStore, ids: readonly SessionId[], {
     get slowest () { return slowest },
     get gap () { return gap },
     get frozen () { return frozen },
-    stop
+    stop,
   }
 }
 

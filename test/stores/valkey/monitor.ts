@@ -28,7 +28,7 @@ export async function monitor (t: Test, server: Server): Promise<Monitor> {
       text = ''
       const commands = lines.map(line => argumentsOf(line.slice(line.indexOf('] "') + 2)))
       return commands.filter(([name, argument]) => !(name === 'echo' && argument === mark) && name !== 'time')
-    }
+    },
   }
 }
 

@@ -48,7 +48,7 @@ t.test('a server that needs a password', needs(), async t => {
     refused(t, `valkey://${at}`, [], `${at}: NOAUTH Authentication required.${LATE}`),
     refused(t, `valkey://:wrong-one@${at}`, ['wrong-one'], `${at}: WRONGPASS`),
     refused(t, `valkey://gate:${encodeURIComponent(password)}@${at}/3`, [password], `${at}: WRONGPASS`),
-    refused(t, `valkey://nobody:other@${at}`, ['other'], `${at}: WRONGPASS`)
+    refused(t, `valkey://nobody:other@${at}`, ['other'], `${at}: WRONGPASS`),
   ])
 
   for (const credentials of [`:${encodeURIComponent(password)}`, `default:${encodeURIComponent(password)}`, `gate:${encodeURIComponent('other€')}`]) {
@@ -107,7 +107,7 @@ async function secured (t: Test, other: Certificates): Promise<void> {
     refused(t, url({ ca: authority }), secrets, isRefused('certificate required')),
     refused(t, url({ ca: authority, cert: other.client.certificate, key: other.client.key }), secrets, isRefused('unknown ca')),
     refused(t, url({}, 'valkey'), secrets, new RegExp(`^localhost:\\d+: .*${LATE}$`)),
-    refused(t, `valkeys://127.0.0.1:${plain.port}?ca=${authority}`, [], new RegExp(`^127\\.0\\.0\\.1:\\d+: .*${LATE}$`))
+    refused(t, `valkeys://127.0.0.1:${plain.port}?ca=${authority}`, [], new RegExp(`^127\\.0\\.0\\.1:\\d+: .*${LATE}$`)),
   ])
 }
 
@@ -119,7 +119,7 @@ t.test('a server of another kind', needs(), async t => {
     [`valkey://${at(single)}?cluster=true`]: `${at(single)}: it is not a node of a cluster: leave out ?cluster=true`,
     [`valkey://${at(node)}`]: `${at(node)}: it is a node of a cluster: add ?cluster=true`,
     [`valkey://${at(node)}?cluster=true`]: 'no node of the cluster knows of any slots',
-    [`valkey://${at(single)}/99`]: `${at(single)}: ERR DB index is out of range`
+    [`valkey://${at(single)}/99`]: `${at(single)}: ERR DB index is out of range`,
   }
   await Promise.all(Object.entries(reasons).map(async ([url, reason]) => t.equal(await refusal(t, url), `${reason}${LATE}`)))
   await node.command('acl', 'setuser', 'poor', 'on', '>poor-one', '~*', '+info', '+time')
@@ -140,7 +140,7 @@ t.test('sessions that somebody else has written to: they are damaged, and others
     ['times that are garbage', ['hset', key(12), field('t'), 'garbage']],
     ['times of which the end is garbage', ['hset', key(13), field('t'), '0 5 0 1 0 x y']],
     ['no name', ['hset', key(14), field('t'), '0 0 0 1 0 1700000000000 1700000000000']],
-    ['times that are due, and garbage', ['hset', key(15), field('t'), '1 garbage', field('n'), 'x']]
+    ['times that are due, and garbage', ['hset', key(15), field('t'), '1 garbage', field('n'), 'x']],
   ]
   await make(store, [ONE, TWO])
   await store.create(THREE, sessionOf({ duration: 1 }), START)

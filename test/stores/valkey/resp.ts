@@ -49,7 +49,7 @@ export async function connect (access: Access, timeout = 10_000): Promise<Connec
       waiting.push({ resolve, reject })
       socket.write(serialize(args))
     }),
-    close: () => socket.destroy()
+    close: () => socket.destroy(),
   }
   if (access.password !== undefined) await connection.send('AUTH', access.password)
   return connection

@@ -16,7 +16,7 @@ const IDS = Array.from({ length: COUNT }, (_, n) => idOf(n))
 /** Adds sessions of two keys each; every third one is due after 10 s, and of those every second one stays. */
 async function fill (store: SessionStore, ids: readonly SessionId[] = IDS): Promise<void> {
   await Promise.all(ids.map(async (id, n) => await store.restore({
-    id, session: sessionOf({ duration: n % 3 === 0 ? 10 : 0, deleteSession: n % 2 === 0 }), keys: new Map([['a', json(n)], ['b', json(n)]])
+    id, session: sessionOf({ duration: n % 3 === 0 ? 10 : 0, deleteSession: n % 2 === 0 }), keys: new Map([['a', json(n)], ['b', json(n)]]),
   }, START)))
 }
 

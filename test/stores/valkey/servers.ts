@@ -102,7 +102,7 @@ export async function startServer (t: Test, options: ServerOptions = {}): Promis
       const connection = await connect(access)
       t.teardown(() => connection.close())
       return connection
-    }
+    },
   }
 }
 
@@ -169,7 +169,7 @@ function launch (binary: Engine, args: readonly string[], directory: string): La
     async kill (signal) {
       child.kill(signal)
       await exited
-    }
+    },
   }
 }
 

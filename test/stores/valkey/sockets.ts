@@ -105,7 +105,7 @@ export async function startRelay (t: Test, to: { readonly host: string, readonly
         await Promise.all(late.map(async ({ client, server }) => await pipeline(client, server).catch(() => {})))
         return late.reduce((sum, { server }) => sum + server.bytesWritten, 0) - before
       }
-    }
+    },
   }
 }
 

@@ -35,7 +35,7 @@ const CALLS: Record<CommandName, readonly [params: object, calls: number]> = {
   KV_CLEAR: [{}, 1],
   SV_INFO: [{}, 0],
   SH_END: [{}, 1],
-  SH_END_ALL: [{}, 0]
+  SH_END_ALL: [{}, 0],
 }
 
 /** The calls when there is nothing to write. */
@@ -44,7 +44,7 @@ const VAIN_CALLS: ReadonlyArray<readonly [CommandName, object, number]> = [
   ['KV_APPEND', { keys: { none: 1 } }, 1],
   ['KV_UPDATE', { key: 'none', path: '/a', value: 2 }, 1],
   ['SH_TOUCH', {}, 1],
-  ['KV_SET', { keys: { a: 1 } }, 1]
+  ['KV_SET', { keys: { a: 1 } }, 1],
 ]
 
 async function withMonitor (t: Test): Promise<{ gateway: TestGateway, watch: Monitor }> {
@@ -96,7 +96,7 @@ t.test('calls of the engine per request on a single key', needs(), async t => {
   const requests = [
     ['GET', 'a', {}, 200, 1], ['GET', 'none', {}, 404, 1], ['PUT', 'a', {}, 200, 1], ['PUT', 'new', {}, 201, 1], ['DELETE', 'a', {}, 200, 1], ['DELETE', 'a', {}, 404, 1],
     // What depends on the value that is there has to read it.
-    ['PUT', 'b', { 'if-match': '*' }, 200, 2], ['PUT', 'c', { 'if-none-match': '*' }, 201, 2], ['DELETE', 'b', { 'if-match': '"x"' }, 412, 1]
+    ['PUT', 'b', { 'if-match': '*' }, 200, 2], ['PUT', 'c', { 'if-none-match': '*' }, 201, 2], ['DELETE', 'b', { 'if-match': '"x"' }, 412, 1],
   ] as const
   for (const [method, key, headers, status, calls] of requests) {
     await watch.taken()
@@ -128,7 +128,7 @@ t.test('commands of one session that come together share their calls', needs(), 
     ['KV_ADD', n => ({ keys: { a: n, [`n${n}`]: n } }), 4],
     ['KV_APPEND', n => ({ keys: { text: `${n},` } }), 4],
     ['KV_MERGE', n => ({ keys: { object: { [n]: n } } }), 4],
-    ['SH_TOUCH', () => ({ duration: 1_000 }), 4]
+    ['SH_TOUCH', () => ({ duration: 1_000 }), 4],
   ]
   const tkn = await sessionOn(gateway, 100)
   for (const [name, params, calls] of batches) {
@@ -156,7 +156,7 @@ function known (change: { clear?: true, writes?: Record<string, number | null> }
     mayWrite: true,
     touch: true,
     change: { ...change.clear === true && { clear: true }, writes },
-    decide: view => ({ reply: [view.size, ...has.map(key => view.has(key))] })
+    decide: view => ({ reply: [view.size, ...has.map(key => view.has(key))] }),
   }
 }
 
@@ -182,7 +182,7 @@ t.test('accesses that share a step see what the ones before have done', needs(),
     ['one that fails among them', [seeing(['a'], { writes: { a: 1 } }), { ...seeing(['a']), decide () { throw new Error('refused') } }, seeing(['a'])], [[2, undefined], 'refused', [3, '1']], { a: 1, old: 0, other: 0 }],
     ['all keys, and names, between writes', [seeing([], { writes: { a: 1 } }), { ...writing({}), reads: { all: true }, decide: view => ({ reply: [...view.entries()].flat(), writes: new Map([['b', json(2)]]) }) },
       { ...writing({}), reads: { list: { prefix: '', after: 'a', limit: 2 }, has: ['a'] }, decide: view => ({ reply: [view.has('a'), ...view.names()] }) }, seeing(['b'], { clear: true })],
-    [[2], ['a', '1', 'old', '0', 'other', '0'], [true, 'b', 'old'], [4, '2']], {}]
+    [[2], ['a', '1', 'old', '0', 'other', '0'], [true, 'b', 'old'], [4, '2']], {}],
   ]
   for (const [name, accesses, replies, left] of cases) {
     const store = await fresh()
@@ -282,7 +282,7 @@ t.test('reads of one session that wait share a step, and none that failed counts
   const keys = Array.from({ length: 60 }, (_, n) => n % 2 === 0 ? 'a' : 'b')
   const [answers, failed] = await Promise.all([
     Promise.all(keys.map(async key => await store.access(ID, START + 1, reading({ get: [key] }, view => view.get(key), true)))),
-    Promise.allSettled([store.access(ID, START + 1, failing)])
+    Promise.allSettled([store.access(ID, START + 1, failing)]),
   ])
   t.strictSame(answers.map(answer => answer?.reply), keys.map(key => key === 'a' ? '1' : '2'))
   t.equal(failed[0].status, 'rejected')

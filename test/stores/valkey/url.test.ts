@@ -3,7 +3,7 @@ import t from 'tap'
 import { isValkeyUrl, parseValkeyUrl, shownEndpoints, type ValkeyTarget } from '../../../src/stores/valkey/url.js'
 
 const PLAIN: ValkeyTarget = {
-  kind: 'valkey', endpoints: [{ host: 'h', port: 6379 }], isCluster: false, username: undefined, password: undefined, database: 0, prefix: 'holdfast', tls: undefined
+  kind: 'valkey', endpoints: [{ host: 'h', port: 6379 }], isCluster: false, username: undefined, password: undefined, database: 0, prefix: 'holdfast', tls: undefined,
 }
 
 const GOOD: Record<string, Partial<ValkeyTarget>> = {
@@ -28,7 +28,7 @@ const GOOD: Record<string, Partial<ValkeyTarget>> = {
   'valkey://a,b:1,[::1],c:2?cluster=true': { isCluster: true, endpoints: [{ host: 'a', port: 6379 }, { host: 'b', port: 1 }, { host: '::1', port: 6379 }, { host: 'c', port: 2 }] },
   'valkeys://h': { tls: {} },
   'rediss://h?ca=/etc/ca.pem': { tls: { ca: '/etc/ca.pem' } },
-  'valkeys://h?cert=c%20d&key=k&ca=a': { tls: { ca: 'a', cert: 'c d', key: 'k' } }
+  'valkeys://h?cert=c%20d&key=k&ca=a': { tls: { ca: 'a', cert: 'c d', key: 'k' } },
 }
 
 t.test('URLs that mean a server or a cluster', async t => {
@@ -88,7 +88,7 @@ const BAD: Record<string, RegExp> = {
   'valkey://h?ca=x': /the options after the question mark are cluster, prefix, and with valkeys/,
   'valkeys://h?x=y': /the options after the question mark are cluster, prefix, ca, cert, key$/,
   'valkeys://h?cert=x': /cert and key go together/,
-  'valkeys://h?key=x&ca=y': /cert and key go together/
+  'valkeys://h?key=x&ca=y': /cert and key go together/,
 }
 
 t.test('URLs that say something wrong, and what', async t => {

@@ -3,7 +3,7 @@ import { freemem } from 'node:os'
 import { bigValues, pagesOf, type Pages } from './page-reader.js'
 import {
   BIG, checkHeader, DataFileError, flagsOf, HEADER_BYTES, isPlainTree, keyAt, keyBytes, META, METAS, PAGE_BYTES, SUBTREE, TREE_BYTES,
-  treeAt, u16, u64, valueAt, valueBytes, type Tree
+  treeAt, u16, u64, valueAt, valueBytes, type Tree,
 } from './pages.js'
 import { compareBytes, compareNumbers, numberOf, walker } from './walk.js'
 

@@ -44,7 +44,7 @@ export function pagesOf (fd: number, lastPage: number): Pages {
       take(number, 1, IN_USE)
       bytes(number * PAGE_BYTES, PAGE_BYTES, into, 0)
       checkHeader(into, number, kind, newest)
-    }
+    },
   }
 }
 
@@ -93,6 +93,6 @@ export function bigValues (pages: Pages, txnId: number, leaf: Buffer): BigValues
       return view
     },
 
-    position: node => firstPage(node) * PAGE_BYTES + HEADER_BYTES
+    position: node => firstPage(node) * PAGE_BYTES + HEADER_BYTES,
   }
 }

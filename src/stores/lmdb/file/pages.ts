@@ -162,7 +162,7 @@ export function treeAt (bytes: Buffer, at: number): Tree {
     leaves: u64(bytes, at + 16),
     overflows: u64(bytes, at + 24),
     entries: u64(bytes, at + 32),
-    root: isEmpty ? undefined : u64(bytes, at + 40)
+    root: isEmpty ? undefined : u64(bytes, at + 40),
   }
 }
 

@@ -157,7 +157,7 @@ export function cluster (target: ValkeyTarget, { onChange, report, ...options }:
       isClosed = true
       clearTimeout(timer)
       for (const node of nodes.values()) node.close()
-    }
+    },
   }
 }
 

@@ -72,7 +72,7 @@ export function connect (endpoint: Endpoint, target: ValkeyTarget, { deadline, a
   const redis = new Redis({
     ...optionsOf(endpoint, target, deadline),
     // The library counts from the start as soon as something listens, which need not be of any use.
-    retryStrategy: () => Math.min(FIRST_WAIT * 2 ** attempts++, LONGEST_WAIT)
+    retryStrategy: () => Math.min(FIRST_WAIT * 2 ** attempts++, LONGEST_WAIT),
   })
   let fault: string | undefined = FIRST_FAULT
   let lostSince = performance.now()
@@ -122,7 +122,7 @@ export function connect (endpoint: Endpoint, target: ValkeyTarget, { deadline, a
       const steps = [
         ...password === undefined ? [] : [send({ name: 'auth', args: username === undefined ? [password] : [username, password] })],
         // The library would repeat a `select` on the next connection, before it can, and leave its rejection to nobody.
-        ...database === 0 ? [] : [send({ name: 'SELECT', args: [database] })]
+        ...database === 0 ? [] : [send({ name: 'SELECT', args: [database] })],
       ]
       // For who looks at the server's clients; not everybody may do it.
       send({ name: 'client', args: ['setname', 'holdfast'] }).catch(() => {})
@@ -164,7 +164,7 @@ export function connect (endpoint: Endpoint, target: ValkeyTarget, { deadline, a
     close () {
       redis.removeAllListeners('close')
       redis.disconnect()
-    }
+    },
   }
 }
 
@@ -182,7 +182,7 @@ function optionsOf ({ host, port }: Endpoint, { tls }: ValkeyTarget, deadline: n
     // Requests wait in the order that suits them, and no longer than they may: not here.
     enableOfflineQueue: false,
     enableReadyCheck: false,
-    ...tls !== undefined && { tls: filesOf(tls) }
+    ...tls !== undefined && { tls: filesOf(tls) },
   }
 }
 

@@ -128,7 +128,7 @@ export function engineOf (topology: Topology, deadline: number): Engine {
       downSince = topology.fault === undefined ? Infinity : Math.min(downSince, performance.now())
       change.resolve()
       change = pending()
-    }
+    },
   }
 }
 

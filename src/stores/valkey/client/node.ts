@@ -81,6 +81,6 @@ function nodeFrom (endpoint: Endpoint, connections: readonly [Connection, ...Con
     get fault () { return connections.find(({ fault }) => fault !== undefined)?.fault },
     get lostSince () { return Math.min(...connections.map(({ lostSince }) => lostSince)) },
     reset (why) { for (const connection of connections) connection.reset(why) },
-    close () { for (const connection of connections) connection.close() }
+    close () { for (const connection of connections) connection.close() },
   }
 }

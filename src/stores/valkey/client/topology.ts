@@ -37,6 +37,6 @@ export function singleServer (target: ValkeyTarget, options: TopologyOptions): T
     follow: () => undefined,
     // A server that has become a replica is looked at anew, and so is the name that led to it.
     refresh (why) { if (node.fault === undefined) node.reset(why) },
-    close: node.close
+    close: node.close,
   }
 }

@@ -1,0 +1,32 @@
+import neostandard from 'neostandard'
+
+// Which folders a folder may not import from. The arrows go one way (ARCHITECTURE.md, "Rooms"): routes, dispatch, commands,
+// protocol, stores, json.
+const FASTIFY = ['fastify', 'fastify/*', '@fastify/*']
+const LAYERS = [
+  { of: ['src/commands', 'src/protocol', 'src/stores', 'src/json'], not: [...FASTIFY, '**/routes/**', '**/openapi/**', '**/process/**', '**/cli/**', '**/app.js', '**/dispatch.js', '**/envelope.js'], because: 'what a command, a rule or a store does knows no HTTP and no process' },
+  { of: ['src/protocol'], not: ['**/commands/**', '**/stores/**', '**/data/**'], because: 'the protocol knows neither its commands nor the stores' },
+  { of: ['src/commands'], not: ['**/stores/**', '**/data/**'], because: 'a command works on every store' },
+  { of: ['src/stores'], not: ['**/commands/**', '**/protocol/**', '**/data/**'], because: 'a store knows sessions and not the commands' },
+  { of: ['src/stores/lmdb'], not: ['**/valkey/**', '**/memory.js'], because: 'nothing crosses from one store to another' },
+  { of: ['src/stores/valkey'], not: ['**/lmdb/**', '**/memory.js'], because: 'nothing crosses from one store to another' },
+  { of: ['src/json'], not: ['**/commands/**', '**/protocol/**', '**/stores/**', '**/data/**', '**/session.js'], because: 'JSON is the lowest layer' },
+  { of: ['src/data'], not: [...FASTIFY, '**/routes/**', '**/openapi/**', '**/process/**', '**/cli/**', '**/commands/**', '**/protocol/**', '**/lmdb/**', '**/valkey/**'], because: 'export and import work on every store' },
+  { of: ['routes'], not: ['**/stores/**', '**/process/**', '**/cli/**', '**/data/**'], because: 'routes only translate' },
+]
+
+/** Every rule that holds for a folder, in one: of several configurations of one rule ESLint takes the last. */
+function layer (folder) {
+  const rules = LAYERS.filter(({ of }) => of.some(above => folder === above || folder.startsWith(`${above}/`)))
+  const patterns = rules.map(({ not, because }) => ({ group: not, message: `${because[0].toUpperCase()}${because.slice(1)}.` }))
+  return { files: [`${folder}/**/*.ts`], rules: { 'no-restricted-imports': ['error', { patterns }] } }
+}
+
+// A folder below another comes after it.
+const FOLDERS = [...new Set(LAYERS.flatMap(({ of }) => of))].sort()
+
+export default [
+  ...neostandard({ ts: true, ignores: ['dist', 'data', '.tap', 'coverage'] }),
+  { rules: { '@stylistic/comma-dangle': ['error', { arrays: 'always-multiline', objects: 'always-multiline', imports: 'always-multiline', exports: 'always-multiline', functions: 'never' }] } },
+  ...FOLDERS.map(layer),
+]
