@@ -15,10 +15,14 @@ const LAYERS = [
   { of: ['routes'], not: ['**/stores/**', '**/process/**', '**/cli/**', '**/data/**'], because: 'routes only translate' },
 ]
 
+// Only dispatch.ts catches what a command throws: routes get failures as values, and refuse what becomes no command (problem.ts).
+const NOT_IN_ROUTES = { group: ['**/status.js'], importNames: ['StatusError'], message: 'Routes get a Failure from dispatch(), and throw a Refusal.' }
+
 /** Every rule that holds for a folder, in one: of several configurations of one rule ESLint takes the last. */
 function layer (folder) {
   const rules = LAYERS.filter(({ of }) => of.some(above => folder === above || folder.startsWith(`${above}/`)))
   const patterns = rules.map(({ not, because }) => ({ group: not, message: `${because[0].toUpperCase()}${because.slice(1)}.` }))
+  if (folder === 'routes') patterns.push(NOT_IN_ROUTES)
   return { files: [`${folder}/**/*.ts`], rules: { 'no-restricted-imports': ['error', { patterns }] } }
 }
 

@@ -1,10 +1,10 @@
 import { Kind } from '@sinclair/typebox'
 import { JSON_TYPE } from '../routes/http.js'
-import { Problem, PROBLEM_TYPE, statusProblem, transportProblem } from '../routes/problem.js'
+import { failureProblem, Problem, PROBLEM_TYPE, transportProblem } from '../routes/problem.js'
 import type { Command } from '../src/protocol/command.js'
 import { MAX_KEY_BYTES } from '../src/limits.js'
 import type { Param } from '../src/protocol/param.js'
-import { STATUSES, StatusError, type StatusName } from '../src/status.js'
+import { failureOf, STATUSES, type StatusName } from '../src/status.js'
 import type { Components, Json } from './components.js'
 import { ErrorReply } from './schemas.js'
 
@@ -76,7 +76,7 @@ function lineOf (status: StatusName): string {
 }
 
 function statusExample (status: StatusName, components: Components): Json {
-  return components.refer('examples', status, () => ({ summary: STATUSES[status].meaning, value: statusProblem(new StatusError(status)) }))
+  return components.refer('examples', status, () => ({ summary: STATUSES[status].meaning, value: failureProblem(failureOf(status)) }))
 }
 
 function transportExample (name: string, code: number, detail: string, components: Components): Json {

@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { executeAll, executeOne, type Answer } from '../src/envelope.js'
 import type { Gateway } from '../src/protocol/gateway.js'
-import { bodyOf, refuseMergePatch, refusePreconditions } from './http.js'
+import { bodyOf, refuseMergePatch, refusePreconditions, reportTo } from './http.js'
 import { sendJson } from './problem.js'
 
 type Execute = typeof executeAll
@@ -14,7 +14,7 @@ export function mountCommand (app: FastifyInstance, gateway: Gateway): void {
     app.post(url, async (request: FastifyRequest, reply: FastifyReply) => {
       refuseMergePatch(request)
       refusePreconditions(request)
-      const answer = await execute(gateway, bodyOf(request) ?? EMPTY, error => { request.log.error({ err: error }, 'fault') }, () => request.raw.socket.destroyed)
+      const answer = await execute(gateway, bodyOf(request) ?? EMPTY, reportTo(request), () => request.raw.socket.destroyed)
       return send(reply, answer)
     })
   }

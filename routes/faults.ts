@@ -1,9 +1,8 @@
 import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { ConnectionError, FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { JsonError } from '../src/json/lexer.js'
-import { StatusError } from '../src/status.js'
-import { PROBLEM_TYPE, sendProblem, statusProblem, transportProblem } from './problem.js'
+import { failureOf } from '../src/status.js'
+import { failureProblem, PROBLEM_TYPE, Refusal, sendProblem, transportProblem, type ProblemDetails } from './problem.js'
 
 /** What a client did wrong below the protocol. Fastify's own messages are not passed on: some of them quote the request. */
 const DETAILS: Record<string, string> = {
@@ -13,31 +12,23 @@ const DETAILS: Record<string, string> = {
   FST_ERR_MAX_PARAM_LENGTH: 'A part of the path is longer than any token or key can be.',
 }
 
-/** A fault below the protocol, for a handler to throw. */
-export class TransportError extends Error {
-  /** @param statusCode HTTP status */
-  constructor (readonly statusCode: number, message: string) {
-    super(message)
-    this.name = 'TransportError'
-  }
-}
-
-/** The one place that turns what was thrown into problem details. What nobody expected is logged, and not described. */
+/**
+ * Answers what was thrown on the way to a command, or on the way back, with problem details: what a command itself throws is a
+ * failure by then. What nobody expected is logged, and not described.
+ */
 export function sendError (error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
-  if (error instanceof StatusError) return sendProblem(reply, statusProblem(error))
-  if (error instanceof JsonError) return sendProblem(reply, statusProblem(new StatusError('JsonInvalid', '', error.message)))
-  const problem = error instanceof TransportError ? transportProblem(error.statusCode, error.message) : clientFault(error, request)
+  const problem = error instanceof Refusal ? error.problem : clientFault(error, request)
   if (problem === undefined) {
     request.log.error({ err: error }, 'fault')
-    return sendProblem(reply, statusProblem(new StatusError('Unknown')))
+    return sendProblem(reply, failureProblem(failureOf('Unknown')))
   }
-  // A body that nobody reads would be taken for the next request, or waited for.
-  if (request.body === undefined && hasBody(request)) reply.header('connection', 'close')
+  // A body that nobody reads would be taken for the next request, or waited for. What has a status was judged after that.
+  if (problem.st === undefined && request.body === undefined && hasBody(request)) reply.header('connection', 'close')
   return sendProblem(reply, problem)
 }
 
 /** What Fastify itself refuses, and a body that broke off; undefined for a fault of ours, whatever status it carries. */
-function clientFault (error: unknown, { routeOptions }: FastifyRequest): ReturnType<typeof transportProblem> | undefined {
+function clientFault (error: unknown, { routeOptions }: FastifyRequest): ProblemDetails | undefined {
   const { statusCode = 500, code = '' } = (error ?? {}) as Partial<FastifyError> // Whatever it is, only these two are looked at.
   if (!(code.startsWith('FST_ERR_') || code === 'ECONNRESET') || statusCode < 400 || statusCode >= 500) return undefined
   if (statusCode === 413) return transportProblem(statusCode, `The body is larger than ${routeOptions.bodyLimit} bytes, which is what this server takes.`)
@@ -52,7 +43,7 @@ function hasBody ({ headers }: FastifyRequest): boolean {
 export function answerNodesOwn (app: FastifyInstance): void {
   app.addHook('onRequest', ({ raw }, _reply, done) => {
     const isMissing = raw.headers.host === undefined && raw.httpVersion === '1.1'
-    done(isMissing ? new TransportError(400, 'The request has no Host header.') : undefined)
+    done(isMissing ? new Refusal(transportProblem(400, 'The request has no Host header.')) : undefined)
   })
   app.server.on('checkExpectation', (_request, response: ServerResponse) => {
     const body = JSON.stringify(transportProblem(417, 'The only expectation that this server meets is 100-continue.'))

@@ -1,7 +1,10 @@
 import { Type, type Static } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { StatusError } from '../src/status.js'
-import { TransportError } from './faults.js'
+import { JsonError } from '../src/json/lexer.js'
+import { scan, type Document, type Opens } from '../src/json/scanner.js'
+import type { Given, Params } from '../src/protocol/param.js'
+import { givenBy } from '../src/protocol/request.js'
+import { refuseAs, refuseTransport } from './problem.js'
 
 /** What every route below /sessions/:tkn has in its URL. */
 export const tokenParams = Type.Object({ tkn: Type.String() })
@@ -39,7 +42,12 @@ export function takeBodies (app: FastifyInstance): void {
 }
 
 function refuse (type: string, how = ''): never {
-  throw new TransportError(415, `Send the body as Content-Type: ${type}${how}.`)
+  return refuseTransport(415, `Send the body as Content-Type: ${type}${how}.`)
+}
+
+/** Logs what a command did not expect. */
+export function reportTo ({ log }: FastifyRequest): (error: unknown) => void {
+  return error => { log.error({ err: error }, 'fault') }
 }
 
 /** The body as bytes; undefined when it is empty. */
@@ -47,12 +55,31 @@ export function bodyOf (request: FastifyRequest): Buffer | undefined {
   return request.body as Buffer | undefined // What takeBodies() makes of it.
 }
 
-/** Only a single key's PATCH is a merge patch as a whole. @throws {TransportError} 415 */
+/** Only a single key's PATCH is a merge patch as a whole. @throws {Refusal} 415 */
 export function refuseMergePatch (request: FastifyRequest): void {
   if (request.body !== undefined && request.headers['content-type']?.toLowerCase().startsWith(MERGE_PATCH_TYPE)) refuse(JSON_TYPE)
 }
 
-/** A query as names and values in their order. @throws {TransportError} 400 when it is not percent-encoded UTF-8 */
+/**
+ * The parameters in a body.
+ * @param opens as opensForParams() gives it
+ * @throws {Refusal} JsonInvalid, CommandType
+ */
+export function parametersIn (body: Buffer, params: Params, opens: Opens): Given {
+  const document = scanned(body, opens)
+  return givenBy(params, document, document.root) ?? refuseAs('CommandType', '', 'The parameters have to be a JSON object.')
+}
+
+function scanned (body: Buffer, opens: Opens): Document {
+  try {
+    return scan(body, opens)
+  } catch (error) {
+    if (!(error instanceof JsonError)) throw error
+    return refuseAs('JsonInvalid', '', error.message)
+  }
+}
+
+/** A query as names and values in their order. @throws {Refusal} 400 when it is not percent-encoded UTF-8 */
 export function queryOf (request: FastifyRequest): Array<readonly [string, string]> {
   const start = request.raw.url?.indexOf('?') ?? -1
   if (start < 0) return []
@@ -62,7 +89,7 @@ export function queryOf (request: FastifyRequest): Array<readonly [string, strin
       return at < 0 ? [decode(part), ''] as const : [decode(part.slice(0, at)), decode(part.slice(at + 1))] as const
     })
   } catch {
-    throw new TransportError(400, 'The query is not well-formed: percent-encode it as UTF-8 (RFC 3986).')
+    return refuseTransport(400, 'The query is not well-formed: percent-encode it as UTF-8 (RFC 3986).')
   }
 }
 
@@ -70,11 +97,11 @@ function decode (text: string): string {
   return decodeURIComponent(text.replaceAll('+', ' '))
 }
 
-/** Refuses a precondition where it would not be kept: to ignore it would lose updates. @throws {StatusError} */
+/** Refuses a precondition where it would not be kept: to ignore it would lose updates. @throws {Refusal} */
 export function refusePreconditions (request: FastifyRequest): void {
   for (const name of ['If-Match', 'If-None-Match']) {
     if (request.headers[name.toLowerCase()] !== undefined) {
-      throw new StatusError('CommandSyntax', name, `${name} works on /sessions/{tkn}/keys/{key} only.`)
+      refuseAs('CommandSyntax', name, `${name} works on /sessions/{tkn}/keys/{key} only.`)
     }
   }
 }

@@ -3,12 +3,13 @@ import { Kind } from '@sinclair/typebox'
 import { COMMANDS } from '../src/commands/index.js'
 import type { Command } from '../src/protocol/command.js'
 import type { Gateway } from '../src/protocol/gateway.js'
-import { scan, type Opens } from '../src/json/scanner.js'
+import { dispatch, isFailure, type Reply } from '../src/dispatch.js'
+import type { Opens } from '../src/json/scanner.js'
 import type { Given, Params } from '../src/protocol/param.js'
-import { givenBy, opensForParams } from '../src/protocol/request.js'
-import { StatusError } from '../src/status.js'
-import { bodyOf, queryOf, refuseMergePatch, refusePreconditions, tokenParams, type TokenParams } from './http.js'
-import { sendJson } from './problem.js'
+import { opensForParams } from '../src/protocol/request.js'
+import type { Failure } from '../src/status.js'
+import { bodyOf, parametersIn, queryOf, refuseMergePatch, refusePreconditions, reportTo, tokenParams, type TokenParams } from './http.js'
+import { failureProblem, refuseAs, sendJson, sendProblem } from './problem.js'
 import { REST, type RestRoute } from './rest.js'
 
 const MINIMAL = /(?:^|[,;])\s*return\s*=\s*"?minimal"?\s*(?:[,;]|$)/i
@@ -29,27 +30,29 @@ function mount (app: FastifyInstance, gateway: Gateway, route: RestRoute): void 
     handler: async (request, reply) => {
       if (method !== 'GET') refusePreconditions(request)
       const minimal = route.minimal !== undefined && MINIMAL.test(String(request.headers.prefer ?? ''))
-      const command: Command = COMMANDS[minimal && route.minimal !== undefined ? route.minimal : route.command]
-      const given = new Map([...fromQuery(route, command.params, request), ...fromBody(route, command.params, opens, request)])
+      const command = minimal && route.minimal !== undefined ? route.minimal : route.command
+      const { params }: Command = COMMANDS[command]
+      const given = new Map([...fromQuery(route, params, request), ...fromBody(route, params, opens, request)])
       if (hasToken) setToken(given, request.params.tkn)
-      const result = await blamingQuery(route, async () => await command.run(gateway, given))
+      const result = await dispatch(gateway, { command, given, room: Infinity, report: reportTo(request) })
+      if (isFailure(result)) return sendProblem(reply, failureProblem(inWordsOfQuery(route, result)))
       if (minimal) reply.header('preference-applied', 'return=minimal')
-      return answer(reply, route, command, result)
+      return answer(reply, route, result)
     },
   })
 }
 
-function answer (reply: FastifyReply, route: RestRoute, command: Command, result: unknown): FastifyReply {
-  if (result === undefined) return reply.code(204).send()
+function answer (reply: FastifyReply, route: RestRoute, { reply: content, text }: Reply): FastifyReply {
+  if (text === undefined) return reply.code(204).send()
   if (route.success !== undefined) {
     // The only command that creates something answers the token of what it created.
-    reply.code(route.success).header('location', `/sessions/${(result as { tkn: string }).tkn}`)
+    reply.code(route.success).header('location', `/sessions/${(content as { tkn: string }).tkn}`)
   }
-  return sendJson(reply, command.write(result))
+  return sendJson(reply, text)
 }
 
 function setToken (given: Map<string, unknown>, tkn: string): void {
-  if (given.has('tkn')) throw new StatusError('CommandSyntax', 'tkn', 'The token stands in the URL, not in the body.')
+  if (given.has('tkn')) refuseAs('CommandSyntax', 'tkn', 'The token stands in the URL, not in the body.')
   given.set('tkn', tkn)
 }
 
@@ -57,9 +60,8 @@ function fromBody ({ method }: RestRoute, params: Params, opens: Opens, request:
   refuseMergePatch(request)
   const body = bodyOf(request)
   if (body === undefined) return new Map()
-  if (method === 'DELETE') throw new StatusError('CommandSyntax', '', 'This route takes no body.')
-  const document = scan(body, opens)
-  return givenBy(params, document, document.root)
+  if (method === 'DELETE') refuseAs('CommandSyntax', '', 'This route takes no body.')
+  return parametersIn(body, params, opens)
 }
 
 /** A query's values as the parameters that the route's table names want them. */
@@ -67,23 +69,19 @@ function fromQuery ({ query = {} }: RestRoute, params: Params, request: FastifyR
   const given = new Map<string, unknown>()
   for (const [name, value] of queryOf(request)) {
     const param = Object.hasOwn(query, name) ? query[name] : undefined
-    if (param === undefined) throw new StatusError('CommandSyntax', name, `This route has ${Object.keys(query).join(', ') || 'nothing'} in its query.`)
+    if (param === undefined) refuseAs('CommandSyntax', name, `This route has ${Object.keys(query).join(', ') || 'nothing'} in its query.`)
     const kind = params[param]?.schema[Kind]
     const before = given.get(param)
     if (kind === 'Array' && Array.isArray(before)) before.push(value)
     else if (kind === 'Array') given.set(param, [value])
-    else if (before !== undefined) throw new StatusError('CommandSyntax', name, 'The query has this parameter twice.')
+    else if (before !== undefined) refuseAs('CommandSyntax', name, 'The query has this parameter twice.')
     else given.set(param, kind === 'Integer' && /^\d+$/.test(value) ? Number(value) : value)
   }
   return given
 }
 
 /** Calls a parameter what the client called it. */
-async function blamingQuery<T> ({ query = {} }: RestRoute, run: () => Promise<T>): Promise<T> {
-  try {
-    return await run()
-  } catch (error) {
-    const name = error instanceof StatusError && Object.keys(query).find(name => query[name] === error.param)
-    throw error instanceof StatusError && typeof name === 'string' ? new StatusError(error.status, name, error.message) : error
-  }
+function inWordsOfQuery ({ query = {} }: RestRoute, failure: Failure): Failure {
+  const name = Object.keys(query).find(name => query[name] === failure.param)
+  return name === undefined ? failure : { status: failure.status, param: name, detail: failure.detail }
 }

@@ -1,7 +1,7 @@
 import { STATUS_CODES } from 'node:http'
 import { Type, type Static } from '@sinclair/typebox'
 import type { FastifyReply } from 'fastify'
-import { STATUSES, type StatusError } from '../src/status.js'
+import { failureOf, STATUSES, type Failure } from '../src/status.js'
 
 /** Problem details (RFC 9457), with the protocol's own members `st` and `param`. */
 export const Problem = Type.Object({
@@ -15,21 +15,41 @@ export const Problem = Type.Object({
 
 export const PROBLEM_TYPE = 'application/problem+json'
 
+export type ProblemDetails = Static<typeof Problem>
+
 /** The problem of a command that failed as a whole. */
-export function statusProblem ({ status, param, message }: StatusError): Static<typeof Problem> {
+export function failureProblem ({ status, param, detail }: Failure): ProblemDetails {
   const { st, http } = STATUSES[status]
-  return { type: `urn:holdfast:status:${status}`, title: status, status: http, detail: message, st, ...param !== '' && { param } }
+  return { type: `urn:holdfast:status:${status}`, title: status, status: http, detail, st, ...param !== '' && { param } }
 }
 
 /** The problem of a request that never became a command. @param status HTTP status */
-export function transportProblem (status: number, detail: string): Static<typeof Problem> {
+export function transportProblem (status: number, detail: string): ProblemDetails {
   return { type: 'about:blank', title: STATUS_CODES[status] ?? 'Error', status, detail }
+}
+
+/** A request that is refused before it becomes a command, for a handler to throw: `sendError` answers it. */
+export class Refusal extends Error {
+  constructor (readonly problem: ProblemDetails) {
+    super(problem.detail)
+    this.name = 'Refusal'
+  }
+}
+
+/** Refuses a request below the protocol. @param status HTTP status */
+export function refuseTransport (status: number, detail: string): never {
+  throw new Refusal(transportProblem(status, detail))
+}
+
+/** Refuses a request as the command would that it cannot become. */
+export function refuseAs (...[status, param, detail]: Parameters<typeof failureOf>): never {
+  throw new Refusal(failureProblem(failureOf(status, param, detail)))
 }
 
 /** Seconds after which a client may try again what was answered with 503. */
 export const RETRY_AFTER = '1'
 
-export function sendProblem (reply: FastifyReply, problem: Static<typeof Problem>): FastifyReply {
+export function sendProblem (reply: FastifyReply, problem: ProblemDetails): FastifyReply {
   if (problem.status === 503) reply.header('retry-after', RETRY_AFTER)
   return reply.code(problem.status).header('cache-control', 'no-store').type(PROBLEM_TYPE).send(Buffer.from(JSON.stringify(problem)))
 }

@@ -1,7 +1,6 @@
 import { METHODS } from 'node:http'
 import type { FastifyInstance } from 'fastify'
-import { TransportError } from './faults.js'
-import { sendJson, sendProblem, transportProblem } from './problem.js'
+import { Refusal, refuseTransport, sendJson, sendProblem, transportProblem } from './problem.js'
 
 /** Whether requests should be sent here. */
 export interface Readiness {
@@ -39,13 +38,13 @@ export function refuseOthers (app: FastifyInstance, mounted: ReadonlyMap<string,
       method: methods.filter(method => !allowed.has(method)),
       onRequest: async (_request, reply) => {
         reply.header('allow', allow)
-        throw new TransportError(405, `Allowed here: ${allow}.`)
+        refuseTransport(405, `Allowed here: ${allow}.`)
       },
       handler: async () => {},
     })
   }
   // Before any body is looked at, which would be answered with 415 instead.
   app.addHook('onRequest', (request, _reply, done) => {
-    done(request.is404 ? new TransportError(404, 'There is nothing at this URL: GET /openapi.json lists what there is.') : undefined)
+    done(request.is404 ? new Refusal(transportProblem(404, 'There is nothing at this URL: GET /openapi.json lists what there is.')) : undefined)
   })
 }

@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { COMMANDS, isCommand, type CommandName } from './commands/index.js'
+import { COMMANDS, isCommand } from './commands/index.js'
+import { dispatch, isFailure, type Call } from './dispatch.js'
 import type { Gateway } from './protocol/gateway.js'
 import { JsonError } from './json/lexer.js'
 import { scan, type Document, type Node, type Opens } from './json/scanner.js'
 import { MAX_BATCH, MAX_REPLY_LENGTH, TURN } from './limits.js'
-import type { Given } from './protocol/param.js'
 import { givenBy, opensForParams } from './protocol/request.js'
-import { st, StatusError, type StatusName } from './status.js'
+import { st, type StatusName } from './status.js'
 
 /** What an envelope is answered with (PROTOCOL 2). */
 export interface Answer {
@@ -16,8 +16,7 @@ export interface Answer {
   readonly isError: boolean
 }
 
-/** Takes what the server did not expect, to be logged. */
-export type Report = (error: unknown) => void
+type Report = Call['report']
 
 const opensByCommand = new Map<string, Opens>(Object.entries(COMMANDS).map(([name, { params }]) => [name, opensForParams(params)]))
 const envelopeOpens: Opens = name => opensByCommand.get(String(name)) ?? (() => undefined)
@@ -111,22 +110,12 @@ async function execute (gateway: Gateway, document: Document, node: Node, report
   if (name === undefined || content === undefined || node.kind !== 'object') return err('CommandSyntax', 'an object with one member: the command')
   if (second !== undefined) return failure(name, null, 'CommandMultiple', '')
   if (!isCommand(name)) return err('CommandNotExist', name)
-  return await run(gateway, name, document, content, report, room)
+  const given = givenBy(COMMANDS[name].params, document, content)
+  if (given === undefined) return failure(name, null, 'CommandType', '')
+  const result = await dispatch(gateway, { command: name, given, room, report })
+  if (isFailure(result)) return failure(name, given.get('tkn'), result.status, result.param)
+  return result.text === undefined ? NOTHING : answer(name, result.text)
 }
 
-async function run (gateway: Gateway, name: CommandName, document: Document, content: Node, report: Report, room: number): Promise<Answer> {
-  const command = COMMANDS[name]
-  let given: Given = new Map()
-  try {
-    given = givenBy(command.params, document, content)
-    const reply = await command.run(gateway, given)
-    if (reply === undefined) return { text: undefined, isError: false }
-    const text = command.write(reply)
-    // Only commands that read have replies so long that they do not fit, and they are as if they had failed.
-    return text.length <= room ? answer(name, text) : failure(name, given.get('tkn'), 'ValueSize', '')
-  } catch (error) {
-    if (error instanceof StatusError) return failure(name, given.get('tkn'), error.status, error.param)
-    report(error)
-    return failure(name, given.get('tkn'), 'Unknown', '')
-  }
-}
+/** The answer of a command that has nothing to say. */
+const NOTHING: Answer = { text: undefined, isError: false }

@@ -40,7 +40,21 @@ export function st (name: StatusName): number {
   return STATUSES[name].st
 }
 
-/** A command that fails as a whole. Surfaces match on `status`, never on the message. */
+/** Why a command failed as a whole. Surfaces match on `status`, never on the detail. */
+export interface Failure {
+  readonly status: StatusName
+  /** What is to blame, as `m` in an envelope and `param` in problem details; '' for nothing in particular. */
+  readonly param: string
+  /** What a person needs to mend it; never a token or a value. */
+  readonly detail: string
+}
+
+/** A failure as a value. @param detail the meaning of the status unless given */
+export function failureOf (status: StatusName, param = '', detail: string = STATUSES[status].meaning): Failure {
+  return { status, param, detail }
+}
+
+/** A command that fails as a whole, thrown by rules and stores. */
 export class StatusError extends Error {
   /**
    * @param param what is to blame, as `m` in an envelope and `param` in problem details; '' for nothing in particular

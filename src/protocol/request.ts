@@ -1,7 +1,6 @@
 import { Kind, type TSchema } from '@sinclair/typebox'
 import { decodeString, type Document, type Node, type Opens } from '../json/scanner.js'
 import type { Given, Params } from './param.js'
-import { StatusError } from '../status.js'
 
 /** Which containers have to be opened to read what a schema describes: JSON values stay closed, as slices of text. */
 function opensFor (schema: TSchema | undefined): Opens {
@@ -51,11 +50,11 @@ function decodeObject (schema: TSchema | undefined, document: Document, node: No
 
 /**
  * The parameters of a command as they were sent; of one that stands twice the last counts.
- * @param node an object that was opened by opensForParams()
- * @throws {StatusError} CommandType when it is no object
+ * @param node what was opened by opensForParams()
+ * @returns undefined when it is no object
  */
-export function givenBy (params: Params, document: Document, node: Node): Given {
-  if (node.kind !== 'object') throw new StatusError('CommandType', '', 'The parameters have to be a JSON object.')
+export function givenBy (params: Params, document: Document, node: Node): Given | undefined {
+  if (node.kind !== 'object') return undefined
   return new Map(node.names?.map((name, index) => {
     const param = Object.hasOwn(params, name) ? params[name] : undefined
     return [name, decode(param?.schema, document, node.items?.[index] as Node)]

@@ -1,0 +1,56 @@
+import { COMMANDS, type CommandName } from './commands/index.js'
+import type { Command } from './protocol/command.js'
+import type { Gateway } from './protocol/gateway.js'
+import type { Given } from './protocol/param.js'
+import type { Precondition } from './protocol/precondition.js'
+import { failureOf, StatusError, type Failure } from './status.js'
+
+/** One command as somebody asks for it. */
+export interface Call {
+  readonly command: CommandName
+  /** Parameters by name, as they were sent. */
+  readonly given: Given
+  /** Of a single-key route: it is decided in the same atomic step. Key commands only. */
+  readonly precondition?: Precondition | undefined
+  /**
+   * Characters that the reply may have as JSON text, Infinity for as many as it takes. Without it the reply is not written as
+   * text: the caller looks into it.
+   */
+  readonly room?: number
+  /** Takes what the server did not expect, to be logged. */
+  report (error: unknown): void
+}
+
+/** What came of a command that succeeded as a whole. */
+export interface Reply {
+  /** As the command's row describes it; undefined when the command has nothing to say. */
+  readonly reply: unknown
+  /** The same as JSON text; undefined without `room`, and when the command has nothing to say. */
+  readonly text: string | undefined
+}
+
+/**
+ * Carries out one command: the one place where that is done, whichever way the command was sent. Nothing else runs a row of the
+ * table, and nothing else catches what one throws.
+ *
+ * @returns the reply, or why the command failed as a whole; then it changed nothing, unless the failure says otherwise
+ */
+export async function dispatch (gateway: Gateway, { command: name, given, precondition, room, report }: Call): Promise<Reply | Failure> {
+  const command: Command = COMMANDS[name]
+  try {
+    const reply = await command.run(gateway, given, precondition)
+    if (reply === undefined || room === undefined) return { reply, text: undefined }
+    const text = command.write(reply)
+    // Only commands that read have replies so long that they do not fit, and they are as if they had failed.
+    return text.length <= room ? { reply, text } : failureOf('ValueSize')
+  } catch (error) {
+    if (error instanceof StatusError) return failureOf(error.status, error.param, error.message)
+    report(error)
+    return failureOf('Unknown')
+  }
+}
+
+/** Whether a command failed. */
+export function isFailure (result: Reply | Failure): result is Failure {
+  return 'status' in result
+}
