@@ -1,5 +1,6 @@
 #!/usr/bin/env node
-import { FAILED, MISCONFIGURED, StartError } from './process/lifecycle.js'
+import { BAD_INPUT, FAILED } from './exit-codes.js'
+import { StartError } from './process/lifecycle.js'
 import { readConfig } from './cli/config.js'
 import type { Config } from './cli/settings.js'
 import { VERSION } from './version.js'
@@ -25,7 +26,7 @@ switch (reading.kind) {
     break
   case 'faults':
     process.stderr.write(reading.text)
-    process.exitCode = MISCONFIGURED
+    process.exitCode = BAD_INPUT
     break
   case 'command': {
     const { runCommand } = await import('./cli/run-data-command.js')

@@ -1,4 +1,5 @@
 import type { Readable, Writable } from 'node:stream'
+import { BAD_INPUT, FAILED } from '../exit-codes.js'
 import { reason } from '../reason.js'
 import { exportSessions } from '../data/export.js'
 import { checkExport, importSessions } from '../data/import.js'
@@ -10,10 +11,6 @@ import { openSource } from '../data/source.js'
 import type { DataStore, Watch } from '../stores/data-store.js'
 import type { StoreLocation } from '../stores/table.js'
 import type { DataCommand } from './data-commands.js'
-
-/** Exit codes beside 0. */
-const FAILED = 1
-const BAD_INPUT = 2
 
 /** All that a command has to do with outside of itself. */
 export interface Surroundings {

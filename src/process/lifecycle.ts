@@ -1,15 +1,12 @@
 import type { AddressInfo } from 'node:net'
 import closeWithGrace from 'close-with-grace'
 import type { Logger } from 'pino'
+import { FAILED } from '../exit-codes.js'
 import type { Gateway } from '../protocol/gateway.js'
 import { reason } from '../reason.js'
 import type { SessionStore } from '../session.js'
 
 // What main.ts is put together from. It stands apart because importing main.ts starts a server.
-
-/** Exit codes beside 0: Holdfast was asked to stop. */
-export const FAILED = 1
-export const MISCONFIGURED = 2
 
 /** Milliseconds that requests under way have to finish in after a signal. */
 export const GRACE_MS = 10_000

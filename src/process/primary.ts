@@ -4,9 +4,10 @@ import { createServer, type AddressInfo } from 'node:net'
 import type { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import type { Logger } from 'pino'
-import { attempt, authority, endGracefully, FAILED, GRACE_MS, readyLine, SLACK_MS, StartError } from './lifecycle.js'
+import { FAILED } from '../exit-codes.js'
+import { attempt, authority, endGracefully, GRACE_MS, readyLine, SLACK_MS, StartError } from './lifecycle.js'
 import { startOfTime, type Moment } from '../clock.js'
-import { describe, startCrew, type End, type Worker } from './supervisor.js'
+import { describe, Supervisor, type End, type Worker } from './supervisor.js'
 import { closeLostConnections } from './handover.js'
 import { BEAT, BEAT_FD, listen, SILENCE } from './heartbeat.js'
 import { createLog } from './log.js'
@@ -48,16 +49,16 @@ export async function serveWithWorkers (config: Config): Promise<void> {
     const port = await attempt(`listen on ${authority(host, config.port)}`, freePort(host, config.port))
     const start = { kind: 'start', config: { ...config, port }, since: startOfTime(message => log.warn(message)), options: claim?.options } as const
     cluster.setupPrimary({ exec: WORKER, args: [], stdio: [...STDIO] })
-    const crew = startCrew(count, isReplacement => launch({ ...start, isReplacement }, log), log, () => process.exit(FAILED))
+    const supervisor = new Supervisor({ count, log, launch: isReplacement => launch({ ...start, isReplacement }, log), giveUp: () => process.exit(FAILED) })
     // On a second signal, too, and when closing took too long.
-    process.once('exit', crew.kill)
+    process.once('exit', () => supervisor.kill())
     const ending = endGracefully(log, async () => {
-      const { endedWell, isSound } = await crew.stop()
+      const { endedWell, isSound } = await supervisor.stop()
       await claim?.release(isSound)
       if (!endedWell) process.exit(FAILED)
       // A worker that hangs is killed before that, and the others end by themselves.
     }, GRACE_MS + 2 * SLACK_MS)
-    const address = await crew.started.catch(error => {
+    const address = await supervisor.started.catch(error => {
       ending.uninstall()
       throw error
     })

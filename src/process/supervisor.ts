@@ -30,29 +30,18 @@ export interface Ending {
   readonly isSound: boolean
 }
 
-export interface Crew {
-  /**
-   * Resolves once all workers listen and can use their store. Rejects with what the first says that cannot; then none is left.
-   * Never settles when they are stopped before.
-   */
-  readonly started: Promise<AddressInfo>
-  /** Stops all workers and waits for them. */
-  stop (): Promise<Ending>
-  kill (): void
-}
-
 /** Milliseconds before the second replacement of a worker, which double with each further one up to the longest wait. */
-const FIRST_WAIT = 500
-const LONGEST_WAIT = 10_000
+const FIRST_WAIT_MS = 500
+const LONGEST_WAIT_MS = 10_000
 
-/** The longest while no worker serves: connections are refused until one does. */
-const LONELY_WAIT = 1_000
+/** The longest wait while no worker serves: connections are refused until one does. */
+const LONGEST_WAIT_ALONE_MS = 1_000
 
-/** Milliseconds without a death after which the next is taken for the first. */
-const QUIET = 60_000
+/** Milliseconds without a death after which the next one counts as the first. */
+const QUIET_MS = 60_000
 
-/** Starts of one worker that failed in a row, after which nobody hopes any more. */
-const HOPELESS = 3
+/** Starts of one worker that fail in a row before the process gives up, if no other worker serves. */
+const MAX_FAILED_STARTS = 3
 
 /**
  * How long to wait after each death of a worker before it is replaced, in milliseconds: not at all after the first, longer and
@@ -63,8 +52,8 @@ export function waits (elapsed = () => performance.now()): () => number {
   let last = -Infinity
   return () => {
     const now = elapsed()
-    const isFirst = now - last > QUIET
-    wait = isFirst ? 0 : Math.min(Math.max(2 * wait, FIRST_WAIT), LONGEST_WAIT)
+    const isFirst = now - last > QUIET_MS
+    wait = isFirst ? 0 : Math.min(Math.max(2 * wait, FIRST_WAIT_MS), LONGEST_WAIT_MS)
     last = now
     return wait
   }
@@ -78,107 +67,123 @@ export function describe ({ code, signal }: End): string {
   return `died of ${signal}${hint}`
 }
 
-/**
- * Starts workers, and replaces those that end once all of them have started.
- *
- * @param launch makes a worker; of one that replaces another, the server was up already
- * @param giveUp ends the process: no worker can be started any more, and none is left
- */
-export function startCrew (count: number, launch: (isReplacement: boolean) => Worker, log: Logger, giveUp: () => void, waitFor: (delay: number) => Promise<void> = sleep): Crew {
-  const alive = new Set<Worker>()
+/** What a supervisor works with. */
+export interface SupervisorOptions {
+  /** How many workers there are. */
+  readonly count: number
+  /** Makes a worker. Of one that replaces another, the server was up already. */
+  launch (isReplacement: boolean): Worker
+  readonly log: Logger
+  /** Ends the process: no worker can be started any more, and none is left. */
+  giveUp (): void
+  /** Waits so many milliseconds. */
+  readonly waitFor?: (delayMs: number) => Promise<void>
+}
+
+/** Starts workers, replaces those that end once all of them have started, and has one of them sweep. */
+export class Supervisor {
+  /**
+   * Resolves once all workers listen and can use their store. Rejects with what the first says that cannot; then none is left.
+   * It stays open when they are stopped before.
+   */
+  readonly started: Promise<AddressInfo>
+  private readonly alive = new Set<Worker>()
   /** Those that listen. */
-  const serving = new Set<Worker>()
-  let sweeper: Worker | undefined
-  let stopping = false
-  let endedWell = true
-  let isSound = true
+  private readonly serving = new Set<Worker>()
+  private sweeper: Worker | undefined
+  private isStopping = false
+  private endedWell = true
+  private isSound = true
 
-  function add (isReplacement: boolean): Worker {
-    const worker = launch(isReplacement)
-    alive.add(worker)
-    // Who waits for one of these, does not for the other at that time, or not at all.
-    worker.opened.catch(() => {})
-    worker.listening.then(() => serving.add(worker), () => {})
-    worker.ended.then(({ code }) => {
-      alive.delete(worker)
-      if (serving.delete(worker) && stopping) endedWell &&= code === 0
-      isSound &&= code === 0
-    })
-    return worker
+  constructor (private readonly options: SupervisorOptions) {
+    this.started = this.start()
   }
 
-  function appointSweeper (): void {
-    if (sweeper !== undefined && serving.has(sweeper)) return
-    sweeper = [...serving][0]
-    sweeper?.sweep()
+  /** Stops all workers and waits for them. */
+  async stop (): Promise<Ending> {
+    this.isStopping = true
+    for (const worker of this.alive) this.serving.has(worker) ? worker.stop() : worker.kill()
+    await this.allEnded()
+    return { endedWell: this.endedWell, isSound: this.isSound }
   }
 
-  /** Waits until a worker has ended; whether it had served. */
-  async function served (worker: Worker): Promise<boolean> {
-    try {
-      await worker.listening
-    } catch (error) {
-      if (!stopping) log.error({ worker: worker.pid, err: error }, 'a worker could not be started')
-      await worker.ended
-      return false
-    }
-    log.info({ worker: worker.pid }, `worker ${worker.pid} serves`)
-    appointSweeper()
-    const end = await worker.ended
-    appointSweeper()
-    log[end.code === 0 ? 'info' : 'error']({ worker: worker.pid, ...end }, `worker ${worker.pid} ${describe(end)}`)
-    return true
+  kill (): void {
+    for (const worker of this.alive) worker.kill()
   }
 
-  /** Keeps one place taken: replaces the worker there whenever it ends. */
-  async function keep (first: Worker): Promise<void> {
-    const nextWait = waits()
-    let failures = 0
-    let worker: Worker | undefined = first
-    while (worker !== undefined) {
-      failures = await served(worker) ? 0 : failures + 1
-      if (failures >= HOPELESS && serving.size === 0 && !stopping) {
-        log.fatal('ending because no worker is left and none can be started')
-        return giveUp()
-      }
-      const wait = nextWait()
-      await waitFor(serving.size === 0 ? Math.min(wait, LONELY_WAIT) : wait)
-      worker = stopping ? undefined : add(true)
-    }
-  }
-
-  function kill (): void {
-    for (const worker of alive) worker.kill()
-  }
-
-  async function allEnded (): Promise<void> {
-    await Promise.all([...alive].map(({ ended }) => ended))
-  }
-
-  async function start (): Promise<AddressInfo> {
-    const first = Array.from({ length: count }, () => add(false))
+  private async start (): Promise<AddressInfo> {
+    const first = Array.from({ length: this.options.count }, () => this.add(false))
     try {
       const addresses = await Promise.all(first.map(({ listening }) => listening))
       await Promise.all(first.map(({ opened }) => opened))
-      for (const worker of first) keep(worker)
+      for (const worker of first) this.keep(worker)
       return addresses[0]! // There is at least one worker.
     } catch (error) {
       // They end because they were told to.
-      if (stopping) await new Promise(() => {})
-      kill()
-      await allEnded()
+      if (this.isStopping) await new Promise(() => {})
+      this.kill()
+      await this.allEnded()
       throw error
     }
   }
 
-  return {
-    started: start(),
-    async stop () {
-      stopping = true
-      for (const worker of alive) serving.has(worker) ? worker.stop() : worker.kill()
-      await allEnded()
-      return { endedWell, isSound }
-    },
-    kill,
+  private add (isReplacement: boolean): Worker {
+    const worker = this.options.launch(isReplacement)
+    this.alive.add(worker)
+    // start() and served() wait for one of these and may never look at the other; this only keeps Node from reporting that.
+    worker.opened.catch(() => {})
+    worker.listening.then(() => this.serving.add(worker), () => {})
+    worker.ended.then(({ code }) => {
+      this.alive.delete(worker)
+      if (this.serving.delete(worker) && this.isStopping) this.endedWell &&= code === 0
+      this.isSound &&= code === 0
+    })
+    return worker
+  }
+
+  /** Keeps one place taken: replaces the worker there whenever it ends. */
+  private async keep (first: Worker): Promise<void> {
+    const { log, giveUp, waitFor = sleep } = this.options
+    const nextWait = waits()
+    let failures = 0
+    let worker: Worker | undefined = first
+    while (worker !== undefined) {
+      failures = await this.served(worker) ? 0 : failures + 1
+      if (failures >= MAX_FAILED_STARTS && this.serving.size === 0 && !this.isStopping) {
+        log.fatal('ending because no worker is left and none can be started')
+        return giveUp()
+      }
+      const wait = nextWait()
+      await waitFor(this.serving.size === 0 ? Math.min(wait, LONGEST_WAIT_ALONE_MS) : wait)
+      worker = this.isStopping ? undefined : this.add(true)
+    }
+  }
+
+  /** Waits until a worker has ended; whether it had served. */
+  private async served (worker: Worker): Promise<boolean> {
+    const { log } = this.options
+    try {
+      await worker.listening
+    } catch (error) {
+      if (!this.isStopping) log.error({ worker: worker.pid, err: error }, 'a worker could not be started')
+      await worker.ended
+      return false
+    }
+    log.info({ worker: worker.pid }, `worker ${worker.pid} serves`)
+    this.appointSweeper()
+    const end = await worker.ended
+    this.appointSweeper()
+    log[end.code === 0 ? 'info' : 'error']({ worker: worker.pid, ...end }, `worker ${worker.pid} ${describe(end)}`)
+    return true
+  }
+
+  private appointSweeper (): void {
+    if (this.sweeper !== undefined && this.serving.has(this.sweeper)) return
+    this.sweeper = [...this.serving][0]
+    this.sweeper?.sweep()
+  }
+
+  private async allEnded (): Promise<void> {
+    await Promise.all([...this.alive].map(({ ended }) => ended))
   }
 }

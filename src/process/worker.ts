@@ -1,5 +1,6 @@
 import cluster from 'node:cluster'
-import { endGracefully, FAILED, GRACE_MS, SLACK_MS, StartError } from './lifecycle.js'
+import { FAILED } from '../exit-codes.js'
+import { endGracefully, GRACE_MS, SLACK_MS, StartError } from './lifecycle.js'
 import { BEAT_FD } from './heartbeat.js'
 import { createLog } from './log.js'
 import type { Order, Report } from './primary.js'

@@ -10,7 +10,7 @@ import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
 import pino from 'pino'
 import t, { type Test } from 'tap'
 import { StartError } from '../../src/process/lifecycle.js'
-import { describe, startCrew, waits, type End, type Worker } from '../../src/process/supervisor.js'
+import { describe, Supervisor, waits, type End, type Worker } from '../../src/process/supervisor.js'
 import { listen, SILENCE } from '../../src/process/heartbeat.js'
 import { PRELOAD } from '../stores/valkey/fake-valkey.js'
 import { command, connection, logLines, openRequest, start, startUncounted, type Connection, type LogLine, type Started } from './processes.js'
@@ -68,8 +68,8 @@ function fakeWorker (pid: number) {
   return { worker, said, hear, open: () => open(), listen: serve, fail, end }
 }
 
-/** A crew of two workers that do what a test says. */
-function fakeCrew () {
+/** A supervisor of two workers that do what a test says. */
+function fakeSupervisor () {
   const workers: Array<ReturnType<typeof fakeWorker>> = []
   const delays: number[] = []
   const state = { gaveUp: 0, log: '', replacements: 0 }
@@ -81,18 +81,20 @@ function fakeCrew () {
   }
   const log = pino({ level: 'trace' }, { write: line => { state.log += line } })
   const wake = { isHeld: false, up: () => {} }
-  const crew = startCrew(2, launch, log, () => state.gaveUp++, async delay => {
-    delays.push(delay)
+  const waitFor = async (delayMs: number): Promise<void> => {
+    delays.push(delayMs)
     if (wake.isHeld) await new Promise<void>(resolve => { wake.up = resolve })
-  })
-  return { crew, workers, delays, state, wake }
+  }
+  const it = new Supervisor({ count: 2, launch, log, giveUp: () => state.gaveUp++, waitFor })
+  const supervisor = { started: it.started, stop: async () => await it.stop(), kill: () => it.kill() }
+  return { supervisor, workers, delays, state, wake }
 }
 
 t.test('one worker sweeps, and another when it is gone; those that end are replaced until all are stopped', async t => {
-  const { crew, workers, delays, state } = fakeCrew()
+  const { supervisor, workers, delays, state } = fakeSupervisor()
   workers[0]!.listen()
   workers[1]!.listen()
-  const { started, stop, kill } = crew
+  const { started, stop, kill } = supervisor
   t.equal((await started).port, 0, 'what the first one says')
   await setImmediate()
   t.strictSame(workers.map(({ said }) => said), [['sweep'], []])
@@ -124,9 +126,9 @@ t.test('one worker sweeps, and another when it is gone; those that end are repla
 })
 
 t.test('a worker that does not end well when it is stopped', async t => {
-  const { crew, workers } = fakeCrew()
+  const { supervisor, workers } = fakeSupervisor()
   for (const { listen } of workers) listen()
-  const { started, stop } = crew
+  const { started, stop } = supervisor
   await started
   await setImmediate()
   const stopping = stop()
@@ -136,9 +138,9 @@ t.test('a worker that does not end well when it is stopped', async t => {
 })
 
 t.test('a place whose worker is to be replaced later is left empty when all are stopped meanwhile', async t => {
-  const { workers, crew, wake } = fakeCrew()
+  const { workers, supervisor, wake } = fakeSupervisor()
   for (const { listen } of workers) listen()
-  const { started, stop } = crew
+  const { started, stop } = supervisor
   await started
   await setImmediate()
   wake.isHeld = true
@@ -153,9 +155,9 @@ t.test('a place whose worker is to be replaced later is left empty when all are 
 })
 
 t.test('while nobody serves, nobody waits long', async t => {
-  const { workers, crew, delays } = fakeCrew()
+  const { workers, supervisor, delays } = fakeSupervisor()
   for (const { listen } of workers) listen()
-  await crew.started
+  await supervisor.started
   await setImmediate()
   for (let times = 0; times < 6; times++) {
     const last = workers.at(-1)!
@@ -176,10 +178,10 @@ t.test('while nobody serves, nobody waits long', async t => {
 })
 
 t.test('at the start, one worker that fails ends the others', async t => {
-  const { crew, workers } = fakeCrew()
+  const { supervisor, workers } = fakeSupervisor()
   workers[0]!.listen()
   workers[1]!.fail(new StartError('cannot listen'))
-  await t.rejects(crew.started, new StartError('cannot listen'))
+  await t.rejects(supervisor.started, new StartError('cannot listen'))
   t.strictSame(workers.map(({ said }) => said), [['kill'], ['kill']])
 })
 
@@ -190,13 +192,13 @@ async function isSettled (promise: Promise<unknown>): Promise<boolean> {
 }
 
 t.test('it has started once every worker has its store', async t => {
-  const { crew, workers, state } = fakeCrew()
+  const { supervisor, workers, state } = fakeSupervisor()
   for (const { hear } of workers) hear()
   workers[0]!.open()
-  t.notOk(await isSettled(crew.started))
+  t.notOk(await isSettled(supervisor.started))
   t.strictSame(workers.map(({ said }) => said), [[], []], 'nobody sweeps yet')
   workers[1]!.open()
-  t.match(await crew.started, { port: 0 })
+  t.match(await supervisor.started, { port: 0 })
   await setImmediate()
   t.strictSame(workers.map(({ said }) => said), [['sweep'], []])
   t.equal(state.replacements, 0)
@@ -210,34 +212,34 @@ t.test('it has started once every worker has its store', async t => {
 })
 
 t.test('a worker that gives its store up at the start ends the others, without a word in the log', async t => {
-  const { crew, workers, state } = fakeCrew()
+  const { supervisor, workers, state } = fakeSupervisor()
   for (const { hear } of workers) hear()
   await setImmediate()
   for (const { fail } of workers) fail(new StartError('cannot open the data'))
-  await t.rejects(crew.started, new StartError('cannot open the data'))
+  await t.rejects(supervisor.started, new StartError('cannot open the data'))
   t.strictSame(workers.map(({ said }) => said), [['kill'], ['kill']])
   t.strictSame(state, { gaveUp: 0, log: '', replacements: 0 })
 })
 
 t.test('stopped while its workers wait for their store: those that listen end by themselves, and nothing is reported', async t => {
-  const { crew, workers, state } = fakeCrew()
+  const { supervisor, workers, state } = fakeSupervisor()
   workers[0]!.hear()
   await setImmediate()
-  const stopping = crew.stop()
+  const stopping = supervisor.stop()
   t.strictSame(workers.map(({ said }) => said), [['stop'], ['kill']])
   workers[0]!.end({ code: 0, signal: null })
   for (const { fail } of workers) fail(new StartError('it ended'))
   t.strictSame(await stopping, { endedWell: true, isSound: false })
-  t.notOk(await isSettled(crew.started))
+  t.notOk(await isSettled(supervisor.started))
   t.equal(state.log, '')
 })
 
 t.test('it gives up when a worker cannot be started three times in a row, and nobody serves', async t => {
-  const { crew, workers, state } = fakeCrew()
+  const { supervisor, workers, state } = fakeSupervisor()
   const [one, other] = workers
   one!.listen()
   other!.listen()
-  await crew.started
+  await supervisor.started
   await setImmediate()
   one!.end(FAILED)
   await setImmediate()

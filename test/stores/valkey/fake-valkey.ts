@@ -9,7 +9,7 @@ import { waitingStore } from '../../process/waiting-store.js'
 import { overriding } from '../../overriding.js'
 
 const HOOKS = `export const resolve = async (specifier, context, next) =>
-  specifier.endsWith('/valkey/store.js') ? { url: ${JSON.stringify(import.meta.url)}, shortCircuit: true } : await next(specifier, context)`
+  specifier === './store.js' && context.parentURL?.endsWith('/valkey/row.js') ? { url: ${JSON.stringify(import.meta.url)}, shortCircuit: true } : await next(specifier, context)`
 
 /** The `preload` of such a process. */
 export const PRELOAD = `import { register } from "node:module"; register(${JSON.stringify(`data:text/javascript,${encodeURIComponent(HOOKS)}`)})`
