@@ -1,12 +1,13 @@
+import { availableParallelism } from 'node:os'
 import type { TSchema } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import { readArguments, readVariables, unknownName, type Given } from './arguments.js'
 import { DATA_COMMANDS, type DataCommand, type DataCommandName, type Flag } from './data-commands.js'
 import { commandHelp, mainHelp } from './help.js'
 import { masked } from '../masked.js'
-import { ConfigSchema, SETTINGS, type Config, type Setting } from './settings.js'
-import { parseStoreUrl } from '../stores/table.js'
-import { isValkeyUrl } from '../stores/valkey/url.js'
+import { reason } from '../reason.js'
+import { ConfigSchema, quotedForms, shortForms, SETTINGS, type Config, type Setting } from './settings.js'
+import { isStoreUrl, parseStoreUrl, rowOf, STORE_ROWS, type StoreLocation } from '../stores/table.js'
 
 /** The options that are no setting. */
 const FLAGS: Readonly<Record<string, Flag>> = {
@@ -14,9 +15,12 @@ const FLAGS: Readonly<Record<string, Flag>> = {
   version: { short: 'v', description: 'print the version and exit' },
 }
 
-/** The one setting of the commands that look after the data. They have no use for a store that ends with its process. */
+/** The stores that have data for the commands that look after it. */
+const WITH_DATA = STORE_ROWS.filter(({ data }) => data !== undefined)
+
+/** The one setting of these commands. */
 const DATA_STORE: readonly Setting[] = SETTINGS.filter(({ name }) => name === 'store')
-  .map(setting => ({ ...setting, description: 'the store, lmdb:<directory> or valkey://<host>', allowed: '`lmdb:<directory>` or `valkey://<host>`' }))
+  .map(setting => ({ ...setting, description: `the store, ${shortForms(WITH_DATA)}`, allowed: quotedForms(WITH_DATA) }))
 
 /** What the command line and the environment ask for. */
 export type Reading =
@@ -44,10 +48,14 @@ export function readConfig (argv: readonly string[], env: NodeJS.ProcessEnv): Re
   if (flags.has('version')) return { kind: 'version' }
   const variables = readVariables(env, SETTINGS, faults)
   const all = new Map([...variables, ...given])
-  const values = readValues(SETTINGS, all, faults)
-  faults.push(...pointless(all, String(values['store'])))
-  if (faults.length > 0 || !Value.Check(ConfigSchema, values)) return faulty('holdfast', faults)
-  return { kind: 'config', config: values }
+  const { values, store } = readValues(SETTINGS, all, faults)
+  if (store !== undefined) faults.push(...pointless(all, store))
+  if (faults.length > 0 || store === undefined || !Value.Check(ConfigSchema, values)) return faulty('holdfast', faults)
+  const workers = values.workers === 'auto' ? availableParallelism() : Number(values.workers)
+  if (workers > 1 && rowOf(store).claim === undefined) {
+    return faulty('holdfast', [`--workers: ${workers} processes cannot share what one of them has in memory: take --workers 1 or another --store`])
+  }
+  return { kind: 'config', config: { ...values, store, workers } }
 }
 
 function isCommand (name: string): name is DataCommandName {
@@ -73,13 +81,13 @@ function readCommand (name: DataCommandName, argv: readonly string[], env: NodeJ
   if (found.flags.has('version')) return { kind: 'version' }
   const given = new Map([...readVariables(env, SETTINGS, faults), ...found.given])
   const { store } = readValues(DATA_STORE, given, faults)
-  if (store === 'memory:') faults.push(`${given.get('store')?.source}: a store in memory has nothing outside of its process`)
+  if (store !== undefined && rowOf(store).data === undefined) faults.push(`${given.get('store')?.source}: a store in memory has nothing outside of its process`)
   const argument = found.argument ?? row.argument?.default ?? ''
   if (row.argument !== undefined && argument === '') faults.push(`<${row.argument.hint}>: is missing: ${row.argument.description}`)
   // A file of that name would be made, or its name printed, with whatever password stands in it.
-  if (isValkeyUrl(argument) || argument.includes('://')) faults.push(`<${row.argument?.hint}>: is a URL; the one of the store goes to --store`)
-  if (faults.length > 0) return faulty(program, faults)
-  return { kind: 'command', command: row.read({ store: String(store), argument, flags: found.flags }) }
+  if (isStoreUrl(argument) || argument.includes('://')) faults.push(`<${row.argument?.hint}>: is a URL; the one of the store goes to --store`)
+  if (faults.length > 0 || store === undefined) return faulty(program, faults)
+  return { kind: 'command', command: row.read({ store, argument, flags: found.flags }) }
 }
 
 function faulty (program: string, faults: readonly string[]): Reading {
@@ -87,36 +95,35 @@ function faulty (program: string, faults: readonly string[]): Reading {
   return { kind: 'faults', faults, text: `${text}\n${program} --help lists what there is.\n` }
 }
 
-/** The value of every setting: the one given, or else the default. */
-function readValues (settings: readonly Setting[], given: ReadonlyMap<string, Given>, faults: string[]): Record<string, unknown> {
+/** The value of every setting: the one given, or else the default; and what the URL of the store says, if it is right. */
+function readValues (settings: readonly Setting[], given: ReadonlyMap<string, Given>, faults: string[]): { values: Record<string, unknown>, store: StoreLocation | undefined } {
   const values: Record<string, unknown> = {}
+  let store: StoreLocation | undefined
   for (const { name, allowed, default: usual } of settings) {
     const schema: TSchema = ConfigSchema.properties[name]
     const { source, text } = given.get(name) ?? { source: 'the default', text: usual }
     // Value.Convert would take 80.5 and 1e3 for the integers 80 and 1.
     const value = schema.type === 'integer' && /^\d+$/.test(text) ? Number(text) : text
     if (!Value.Check(schema, value)) faults.push(`${source}: ${JSON.stringify(masked(text))} is not ${allowed}`)
-    else if (name === 'store') faults.push(...storeFaults(source, text))
+    else if (name === 'store') store = readStore(source, text, faults)
     values[name] = value
   }
-  return values
+  return { values, store }
+}
+
+function readStore (source: string, url: string, faults: string[]): StoreLocation | undefined {
+  try {
+    return parseStoreUrl(url)
+  } catch (error) {
+    faults.push(`${source}: ${reason(error)}`)
+    return undefined
+  }
 }
 
 /** The faults of settings that were given, and mean nothing for the store that was chosen. */
-function pointless (given: ReadonlyMap<string, Given>, url: string): string[] {
-  if (storeFaults('', url).length > 0) return []
-  const { kind } = parseStoreUrl(url)
+function pointless (given: ReadonlyMap<string, Given>, { kind }: StoreLocation): string[] {
   return SETTINGS.flatMap(({ name, store = kind }) => {
     const { source } = given.get(name) ?? {}
     return source === undefined || store === kind ? [] : [`${source}: means nothing for ${kind}:, but for a store on Valkey or Redis`]
   })
-}
-
-function storeFaults (source: string, url: string): string[] {
-  try {
-    parseStoreUrl(url)
-    return []
-  } catch (error) {
-    return [`${source}: ${error instanceof Error ? error.message : String(error)}`]
-  }
 }

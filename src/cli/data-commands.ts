@@ -1,11 +1,13 @@
-/** A command that looks after the data, as the command line asks for it. `store` is the URL of the store. */
+import type { StoreLocation } from '../stores/table.js'
+
+/** A command that looks after the data, as the command line asks for it. */
 export type DataCommand =
-  | { readonly name: 'backup', readonly store: string, readonly directory: string }
+  | { readonly name: 'backup', readonly store: StoreLocation, readonly directory: string }
   /** `file` is `-` for standard output. */
-  | { readonly name: 'export', readonly store: string, readonly file: string }
+  | { readonly name: 'export', readonly store: StoreLocation, readonly file: string }
   /** `file` is `-` for standard input. */
-  | { readonly name: 'import', readonly store: string, readonly file: string }
-  | { readonly name: 'inspect', readonly store: string, readonly verify: boolean }
+  | { readonly name: 'import', readonly store: StoreLocation, readonly file: string }
+  | { readonly name: 'inspect', readonly store: StoreLocation, readonly verify: boolean }
 
 export type DataCommandName = DataCommand['name']
 
@@ -26,7 +28,7 @@ export interface Flag {
 
 /** What was given to a command, its defaults applied. */
 export interface GivenTo {
-  readonly store: string
+  readonly store: StoreLocation
   /** The empty string for a command without an argument. */
   readonly argument: string
   readonly flags: ReadonlySet<string>

@@ -7,7 +7,8 @@ import { writeNewFile } from '../data/new-file.js'
 import { noProgress, progressOn, type Terminal } from '../data/progress.js'
 import { backedUp, copying, exported, exporting, imported, importing, inspected, verifying, type Report } from '../data/reports.js'
 import { openSource } from '../data/source.js'
-import type { DataStores, Watch } from '../stores/data-store.js'
+import type { DataStore, Watch } from '../stores/data-store.js'
+import type { StoreLocation } from '../stores/table.js'
 import type { DataCommand } from './data-commands.js'
 
 /** Exit codes beside 0. */
@@ -19,7 +20,8 @@ export interface Surroundings {
   readonly stdin: Readable
   readonly stdout: Terminal
   readonly stderr: Terminal
-  readonly stores: DataStores
+  /** What is done with the store at a location. */
+  dataOf (location: StoreLocation): Promise<DataStore>
   /** Milliseconds since the Unix epoch. */
   readonly now: () => number
   /** Aborted, with an Error that says why, when the command has to end before it is done. */
@@ -62,28 +64,28 @@ function isShown (command: DataCommand, stdout: Terminal): boolean {
 
 type Watching = <State>(text: (state: State) => string) => Watch<State>
 
-async function perform (command: DataCommand, { stdin, stdout, stores, now, signal }: Surroundings, watching: Watching): Promise<Report> {
-  const { store: url } = command
+async function perform (command: DataCommand, { stdin, stdout, dataOf, now, signal }: Surroundings, watching: Watching): Promise<Report> {
+  const data = await dataOf(command.store)
   switch (command.name) {
     case 'backup': {
       const { directory } = command
-      return backedUp(directory, await stores.backup(url, directory, now(), watching(copying)))
+      return backedUp(directory, await data.backup(directory, now(), watching(copying)))
     }
     case 'export': {
       const write = async (output: Writable) =>
-        await closing(await stores.open(url, 'export'), async store => await exportSessions(store, now(), output, watching(exporting)))
+        await closing(await data.open('export'), async store => await exportSessions(store, now(), output, watching(exporting)))
       return exported(await (command.file === '-' ? write(stdout) : writeNewFile(command.file, write)))
     }
     case 'import': {
       return imported(await closing(await openSource(command.file, stdin, signal), async file => {
         const sessions = await checkExport(file, watching(importing))
         // Opening makes a store that is not there, so it comes after everything that speaks against it.
-        return await closing(await stores.open(url, 'import'), async store => await importSessions(file, sessions, store, now, watching(importing)))
+        return await closing(await data.open('import'), async store => await importSessions(file, sessions, store, now, watching(importing)))
       }))
     }
     case 'inspect': {
-      const found = await stores.inspect(url, now())
-      return inspected(found, command.verify ? await stores.verify(url, watching(verifying)) : undefined)
+      const found = await data.inspect(now())
+      return inspected(found, command.verify ? await data.verify(watching(verifying)) : undefined)
     }
   }
 }

@@ -1,6 +1,27 @@
 import { Type, type Static, type TSchema } from '@sinclair/typebox'
 import { DEFAULT_BODY_LIMIT, GREATEST_BODY_LIMIT } from '../limits.js'
-import type { StoreUrl } from '../stores/table.js'
+import { STORE_ROWS, type StoreKind, type StoreLocation } from '../stores/table.js'
+
+/** The forms of the URLs of stores, as they stand in help. */
+function formsOf (rows: readonly StoreForm[]): string {
+  return inWords(rows.map(({ form, about }) => about === '' ? form : `${form} ${about}`), ', or ')
+}
+
+/** The same in short. */
+export function shortForms (rows: readonly StoreForm[]): string {
+  return inWords(rows.map(({ shortForm }) => shortForm), ' or ')
+}
+
+/** The same in short, as they stand in faults. */
+export function quotedForms (rows: readonly StoreForm[]): string {
+  return inWords(rows.map(({ shortForm }) => `\`${shortForm}\``), ' or ')
+}
+
+type StoreForm = Pick<(typeof STORE_ROWS)[number], 'form' | 'shortForm' | 'about'>
+
+function inWords (parts: readonly string[], or: string): string {
+  return [parts.slice(0, -1).join(', '), ...parts.slice(-1)].filter(part => part !== '').join(or)
+}
 
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
 
@@ -13,8 +34,8 @@ export const ConfigSchema = Type.Object({
   store: Type.String({
     default: 'lmdb:./data',
     hint: 'url',
-    description: 'where sessions are kept: memory:, lmdb:<directory>, or valkey://[<user>:<password>@]<host>[:<port>][/<database>] for a Valkey or Redis server (valkeys:// with TLS, ?cluster=true for a cluster)',
-    allowed: '`memory:`, `lmdb:<directory>` or `valkey://<host>`',
+    description: `where sessions are kept: ${formsOf(STORE_ROWS)}`,
+    allowed: quotedForms(STORE_ROWS),
   }),
   storeTimeout: Type.Integer({
     default: 60,
@@ -76,7 +97,12 @@ export const ConfigSchema = Type.Object({
   }),
 }, { additionalProperties: false })
 
-export type Config = Static<typeof ConfigSchema>
+/** What the schema says of the texts, with what those mean that stand for something else. */
+export interface Config extends Omit<Static<typeof ConfigSchema>, 'store' | 'workers'> {
+  readonly store: StoreLocation
+  /** How many processes serve. */
+  readonly workers: number
+}
 
 /** A setting as a person meets it: a row of the help text and of the table in the README. */
 export interface Setting {
@@ -92,7 +118,7 @@ export interface Setting {
   /** The values that are allowed, in words. */
   readonly allowed: string
   /** The only kind of store that it means something for; undefined when there is no such. */
-  readonly store: StoreUrl['kind'] | undefined
+  readonly store: StoreKind | undefined
 }
 
 /** Every setting, in the order of the schema. */

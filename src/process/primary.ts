@@ -11,14 +11,13 @@ import { closeLostConnections } from './handover.js'
 import { BEAT, BEAT_FD, listen, SILENCE } from './heartbeat.js'
 import { createLog } from './log.js'
 import type { Config } from '../cli/settings.js'
-import type { StoreFiles } from '../stores/options.js'
-import { claimStore, placeOf } from '../stores/table.js'
+import { claimData, placeOf, type StoreOptions } from '../stores/table.js'
 import { VERSION } from '../version.js'
 
 /** What the primary says to a worker. */
 export type Order =
-  /** `files` are those of a store that was claimed. `isReplacement` when the server was up already. */
-  | { readonly kind: 'start', readonly config: Config, readonly since: Moment, readonly files: StoreFiles | undefined, readonly isReplacement: boolean }
+  /** `options` are those that the claim of the data gave. `isReplacement` when the server was up already. */
+  | { readonly kind: 'start', readonly config: Config, readonly since: Moment, readonly options: StoreOptions | undefined, readonly isReplacement: boolean }
   | { readonly kind: 'sweep' }
   | { readonly kind: 'stop' }
 
@@ -38,18 +37,16 @@ const WORKER = fileURLToPath(new URL('worker.js', import.meta.url))
 /**
  * Takes the data, and has several workers serve it, replacing those that die. Serves no request itself. Ends the process
  * upon a signal or a fault that nobody caught.
- *
- * @param count how many workers
  * @throws StartError when one of them cannot be started
  */
-export async function serveWithWorkers (config: Config, count: number): Promise<void> {
-  const { store, host } = config
+export async function serveWithWorkers (config: Config): Promise<void> {
+  const { store, host, workers: count } = config
   const log = createLog(config)
   const dataPlace = placeOf(store)
-  const claim = await attempt(`open the data ${dataPlace}`, claimStore(store))
+  const claim = await attempt(`open the data ${dataPlace}`, claimData(store))
   try {
     const port = await attempt(`listen on ${authority(host, config.port)}`, freePort(host, config.port))
-    const start = { kind: 'start', config: { ...config, port }, since: startOfTime(message => log.warn(message)), files: claim?.files } as const
+    const start = { kind: 'start', config: { ...config, port }, since: startOfTime(message => log.warn(message)), options: claim?.options } as const
     cluster.setupPrimary({ exec: WORKER, args: [], stdio: [...STDIO] })
     const crew = startCrew(count, isReplacement => launch({ ...start, isReplacement }, log), log, () => process.exit(FAILED))
     // On a second signal, too, and when closing took too long.

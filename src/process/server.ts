@@ -8,8 +8,7 @@ import { createGateway } from '../protocol/gateway.js'
 import { createLog } from './log.js'
 import type { Config } from '../cli/settings.js'
 import { StatusError } from '../status.js'
-import type { StoreOptions } from '../stores/options.js'
-import { openStore, placeOf } from '../stores/table.js'
+import { openAt, placeOf, type StoreOptions } from '../stores/table.js'
 import { VERSION } from '../version.js'
 import { startWatchdog } from './watchdog.js'
 
@@ -31,7 +30,11 @@ export interface Server {
 }
 
 /** What a server has to know of its process: nothing when that has the data to itself. */
-export interface Place extends Pick<StoreOptions, 'role' | 'files' | 'timeout'> {
+export interface Place {
+  /** What the claim of the data says that a worker has to open it with. */
+  readonly options?: StoreOptions | undefined
+  /** Whether it waits for its store for as long as it takes. */
+  readonly waitsForStore?: boolean
   /** As of startWatchdog(). */
   readonly beat?: number
 }
@@ -56,20 +59,21 @@ export async function serveAlone (config: Config): Promise<void> {
  * @param since what its clock counts from
  * @throws StartError
  */
-export async function startServer (config: Config, log: Logger, since: Moment, place: Place = {}, open = openStore): Promise<Server> {
-  const { store: url, host, port, bodyLimit } = config
-  const readiness = availability(log, placeOf(url))
+export async function startServer (config: Config, log: Logger, since: Moment, place: Place = {}, open = openAt): Promise<Server> {
+  const { store: location, host, port, bodyLimit } = config
+  const dataPlace = placeOf(location)
+  const readiness = availability(log, dataPlace)
   let closeApp = async (): Promise<void> => {}
   const options = storeOptions(config, log, place, readiness, async () => await closeApp())
-  const store = await attempt(`open the data ${placeOf(url)}`, open(url, options))
+  const store = await attempt(`open the data ${dataPlace}`, open(location, options))
   let closing: Promise<void> | undefined
-  const opened = attempt(`open the data ${placeOf(url)}`, store.opened ?? Promise.resolve()).finally(async () => {
+  const opened = attempt(`open the data ${dataPlace}`, store.opened ?? Promise.resolve()).finally(async () => {
     // It is closed because nobody waits any more, or was given up already.
     if (closing !== undefined) await new Promise(() => {})
   })
   // That it is rejected is for the caller to deal with, who does not have it yet.
   opened.then(readiness.opened, () => {})
-  const gateway = await attempt(`use the data ${placeOf(url)}`, createGateway(store, { now: clockFrom(since) })).catch(async error => {
+  const gateway = await attempt(`use the data ${dataPlace}`, createGateway(store, { now: clockFrom(since) })).catch(async error => {
     await store.close()
     throw error
   })
@@ -111,15 +115,17 @@ export async function startServer (config: Config, log: Logger, since: Moment, p
 }
 
 /** What the store has to know of the settings and of this process, and whom it tells what. */
-function storeOptions (config: Config, log: Logger, { beat, ...place }: Place, readiness: Availability, closeApp: () => Promise<void>): StoreOptions {
+function storeOptions (config: Config, log: Logger, { options, waitsForStore = false, beat }: Place, readiness: Availability, closeApp: () => Promise<void>): StoreOptions {
   return {
-    timeout: config.storeTimeout,
-    deadline: config.storeDeadline,
-    waitReplicas: config.waitReplicas,
-    ...place,
+    lmdb: { ...options?.lmdb, commits: startWatchdog(log.isLevelEnabled('fatal'), beat) },
+    valkey: {
+      ...options?.valkey,
+      openTimeoutS: waitsForStore ? Infinity : config.storeTimeout,
+      answerDeadlineMs: config.storeDeadline,
+      waitReplicas: config.waitReplicas,
+    },
     report: error => log.error({ err: error }, 'a fault in the store'),
     onAvailability: readiness.tell,
-    commits: startWatchdog(log.isLevelEnabled('fatal'), beat),
 
     /** Clients get what is already answered, and 500 for what is under way; then this process ends, whatever still waits. */
     onFatal (error) {

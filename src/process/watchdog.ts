@@ -1,7 +1,7 @@
 import { hostname } from 'node:os'
 import { Worker } from 'node:worker_threads'
 import { BEAT } from './heartbeat.js'
-import type { StoreOptions } from '../stores/options.js'
+import type { LmdbOptions } from '../stores/lmdb/options.js'
 
 /** Milliseconds between two looks at the transaction that is open. */
 const TICK = 250
@@ -35,7 +35,7 @@ export function watch (cells: Int32Array, limit: number, hangs: () => void): () 
  * What the store calls around each transaction; measured: 25 ns for both together.
  * @param exit ends the process; called when a transaction ends after all that was given up
  */
-export function commitsIn (cells: Int32Array, exit: () => void): Required<StoreOptions>['commits'] {
+export function commitsIn (cells: Int32Array, exit: () => void): Required<LmdbOptions>['commits'] {
   let number = 1
   return {
     begin () {
@@ -78,7 +78,7 @@ if (beat !== undefined) {
  * @param log whether to write a line about it, as pino would, to stderr
  * @param beat a file descriptor that gets a sign of life every second: see heartbeat.ts
  */
-export function startWatchdog (log: boolean, beat?: number): Required<StoreOptions>['commits'] {
+export function startWatchdog (log: boolean, beat?: number): Required<LmdbOptions>['commits'] {
   const cells = new Int32Array(new SharedArrayBuffer(2 * Int32Array.BYTES_PER_ELEMENT))
   const workerData = { cells, hostname: hostname(), message: log ? MESSAGE : undefined, beat }
   // Without the options of this process, which may load a debugger or a compiler.

@@ -17,11 +17,10 @@ function say (report: Report, then?: () => void): void {
   self.send(report, then)
 }
 
-async function start ({ config, since, files, isReplacement }: Extract<Order, { kind: 'start' }>): Promise<void> {
+async function start ({ config, since, options, isReplacement }: Extract<Order, { kind: 'start' }>): Promise<void> {
   const log = createLog(config)
   // The server is up, and an outage of its store does not end it.
-  const patience = isReplacement ? { timeout: Infinity } : {}
-  const server = await startServer(config, log, since, { role: 'member', ...files && { files }, ...patience, beat: BEAT_FD })
+  const server = await startServer(config, log, since, { options, waitsForStore: isReplacement, beat: BEAT_FD })
   const ending = endGracefully(log, server.close, GRACE + SLACK, ['SIGTERM', ...FOR_THE_PRIMARY])
   let isStopping = false
 

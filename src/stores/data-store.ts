@@ -70,8 +70,3 @@ export interface DataStore {
   /** Reads every record and compares it with its checksum. What is damaged is no reason to reject. */
   verify (watch: Watch<Part>): Promise<Verification>
 }
-
-/** The same of all stores, each method with the URL of the store in front. */
-export type DataStores = {
-  readonly [Name in keyof DataStore]: (url: string, ...rest: Parameters<DataStore[Name]>) => ReturnType<DataStore[Name]>
-}

@@ -2,6 +2,7 @@ import TinyQueue from 'tinyqueue'
 import { compareCodePoints } from '../json/codepoint.js'
 import type { JsonText } from '../json/text.js'
 import { deadline, expire, type Access, type Session, type SessionId, type SessionStore } from '../session.js'
+import type { StoreRow } from './row.js'
 import { decide, noKeys, sessionAfter, viewOf, type Source } from './view.js'
 
 interface Entry {
@@ -18,6 +19,23 @@ interface Item {
 
 /** Items that have nothing to say any more are let be until there are this many beyond two for each session. */
 const SPARE_ITEMS = 1_000
+
+export interface MemoryLocation { readonly kind: 'memory' }
+
+/** Sessions in this process's memory. Several processes cannot share it, and no command can look into it. */
+export const memoryRow: StoreRow<MemoryLocation> = {
+  schemes: ['memory'],
+  form: 'memory:',
+  shortForm: 'memory:',
+  about: '',
+  needsWatchdog: false,
+  parse (url) {
+    if (url !== 'memory:') throw new Error('The URL of a store in memory is memory: and nothing else')
+    return { kind: 'memory' }
+  },
+  show: () => 'in memory only',
+  open: async () => memoryStore(),
+}
 
 /** Sessions in this process's memory, gone when it ends: for tests and caches. */
 export function memoryStore (): SessionStore {

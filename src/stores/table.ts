@@ -1,71 +1,85 @@
-import { resolve } from 'node:path'
 import type { SessionStore } from '../session.js'
-import type { Claim, StoreOptions } from './options.js'
-import { isValkeyUrl, parseValkeyUrl, shownEndpoints, VALKEY_FORM, type ValkeyTarget } from './valkey/url.js'
+import type { DataStore } from './data-store.js'
+import { InputError } from './input-error.js'
+import type { LmdbOptions } from './lmdb/options.js'
+import { lmdbRow } from './lmdb/row.js'
+import { memoryRow } from './memory.js'
+import type { CommonOptions } from './options.js'
+import type { Claim, StoreRow } from './row.js'
+import type { ValkeyOptions } from './valkey/options.js'
+import { valkeyRow } from './valkey/row.js'
 
-/** Which store a URL means. */
-export type StoreUrl =
-  | { readonly kind: 'memory' }
-  | { readonly kind: 'lmdb', readonly directory: string }
-  | ValkeyTarget
+/** The table: every kind of store. */
+export const STORES = {
+  memory: memoryRow,
+  lmdb: lmdbRow,
+  valkey: valkeyRow,
+}
+
+export type StoreKind = keyof typeof STORES
+
+/** Where a store keeps its data, as its URL says: plain data. */
+export type StoreLocation = ReturnType<(typeof STORES)[StoreKind]['parse']>
+
+/** What a store is opened with: what all take, and what one kind takes under its name. */
+export interface StoreOptions extends CommonOptions {
+  readonly lmdb?: LmdbOptions
+  readonly valkey?: ValkeyOptions
+}
+
+/** The rows of the table, in its order. */
+export const STORE_ROWS: ReadonlyArray<StoreRow<StoreLocation>> = Object.values(STORES)
+
+/** The row of a location's kind, which takes that location and its options: the two come from one row. */
+export function rowOf ({ kind }: StoreLocation): StoreRow<StoreLocation> {
+  return STORES[kind]
+}
+
+function rowFor (url: string): StoreRow<StoreLocation> | undefined {
+  const [, scheme = ''] = /^([a-z]+):/.exec(url) ?? []
+  return STORE_ROWS.find(({ schemes }) => schemes.includes(scheme))
+}
+
+/** Whether a text means a store, well-formed or not. */
+export function isStoreUrl (text: string): boolean {
+  return rowFor(text) !== undefined
+}
 
 /**
- * Reads `memory:`, `lmdb:<directory>` or the URL of a Valkey or Redis server without opening anything.
- * Throws an Error that names what is allowed; it does not repeat the URL, which may hold a password.
+ * Reads the URL of a store without opening anything. Throws an Error that says what is wrong; it does not repeat the URL, which
+ * may hold a password.
  */
-export function parseStoreUrl (url: string): StoreUrl {
-  const [, kind, rest] = /^(\w+):(.*)$/s.exec(url) ?? []
-  if (kind === 'memory' && rest === '') return { kind }
-  if (kind === 'lmdb' && rest !== undefined && rest !== '') return { kind, directory: rest }
-  if (isValkeyUrl(url)) return parseValkeyUrl(url)
-  throw new Error(`The store must be memory: or lmdb:<directory>, such as lmdb:./data, or ${VALKEY_FORM}`)
+export function parseStoreUrl (url: string): StoreLocation {
+  const row = rowFor(url)
+  if (row === undefined) throw new Error(`The store must be ${STORE_ROWS.map(({ form }) => form).join(' or ')}`)
+  return row.parse(url)
 }
 
 /** Where a store keeps its data, to follow the word "data". It never holds a password, as a URL may. */
-export function placeOf (url: string): string {
-  const store = parseStoreUrl(url)
-  switch (store.kind) {
-    case 'memory': return 'in memory only'
-    case 'lmdb': return `in ${resolve(store.directory)}`
-    case 'valkey': return store.isCluster ? `on a valkey cluster at ${shownEndpoints(store)}` : `on valkey at ${shownEndpoints(store)}/${store.database}`
-  }
+export function placeOf (location: StoreLocation): string {
+  return rowOf(location).show(location)
 }
 
-/** Opens the store that the URL means; a store that is not asked for is not even loaded. Rejects when it cannot be opened. */
+/** Opens the store that a URL means. Rejects with an Error that says in one line why it cannot be opened. */
 export async function openStore (url: string, options: StoreOptions = {}): Promise<SessionStore> {
-  const parsed = parseStoreUrl(url)
-  if (parsed.kind === 'memory') {
-    const { memoryStore } = await import('./memory.js')
-    return memoryStore()
-  }
-  if (parsed.kind === 'valkey') {
-    const { valkeyStore } = await needing('iovalkey', async () => await import('./valkey/store.js'))
-    return valkeyStore(parsed, options)
-  }
-  const { lmdbStore } = await import('./lmdb/store.js')
-  return lmdbStore(parsed.directory, options)
+  return await openAt(parseStoreUrl(url), options)
 }
 
-/**
- * Takes the data that the URL means for this process and its workers, and checks it; undefined for data that is elsewhere,
- * which nobody has to himself. Rejects as openStore() does.
- */
-export async function claimStore (url: string): Promise<Claim | undefined> {
-  const parsed = parseStoreUrl(url)
-  if (parsed.kind === 'valkey') return undefined
-  if (parsed.kind === 'memory') throw new Error('Processes cannot share what one of them has in memory')
-  const { claimDirectory } = await import('./lmdb/store.js')
-  return await claimDirectory(parsed.directory)
+/** Opens the store at a location. Rejects as openStore() does. */
+export async function openAt (location: StoreLocation, options: StoreOptions = {}): Promise<SessionStore> {
+  const own = location.kind === 'memory' ? undefined : options[location.kind]
+  return await rowOf(location).open(location, { ...options, ...own })
 }
 
-/**
- * Loads a part of ours that needs a package which may have been left out when Holdfast was installed.
- * Rejects with an Error that says how to get the package when that is what is missing.
- */
-export async function needing<T> (name: string, load: () => Promise<T>): Promise<T> {
-  return await load().catch(error => {
-    // Node's words: its code for this does not say which package, and is lost where a loader stands between.
-    const isMissing = error instanceof Error && error.message.startsWith(`Cannot find package '${name}'`)
-    throw isMissing ? new Error(`the package ${name} is not installed: add it with npm install ${name}`) : error
-  })
+/** Takes the data at a location for this process and its workers, and checks it; undefined for data that is elsewhere. Rejects as openStore() does. */
+export async function claimData (location: StoreLocation): Promise<Claim<StoreOptions> | undefined> {
+  const claim = await rowOf(location).claim?.(location)
+  return claim && { options: { [location.kind]: claim.options }, release: async isSound => await claim.release(isSound) }
+}
+
+/** What the data commands do with the store at a location. @throws {InputError} when its kind holds nothing outside of its process */
+export async function dataOf (location: StoreLocation): Promise<DataStore> {
+  const row = rowOf(location)
+  if (row.data === undefined) throw new InputError(`a store ${row.show(location)} holds nothing outside of its process`)
+  return await row.data(location)
 }

@@ -1,13 +1,15 @@
+import { availableParallelism } from 'node:os'
 import { readFileSync } from 'node:fs'
 import { pathToFileURL } from 'node:url'
 import t from 'tap'
 import { readConfig } from '../../src/cli/config.js'
 import { DATA_COMMANDS, type DataCommand } from '../../src/cli/data-commands.js'
 import { SETTINGS, type Config } from '../../src/cli/settings.js'
+import { parseStoreUrl } from '../../src/stores/table.js'
 import { VALKEY_FORM } from '../../src/stores/valkey/url.js'
 import { readVersion, VERSION } from '../../src/version.js'
 
-const DEFAULTS: Config = { store: 'lmdb:./data', storeTimeout: 60, storeDeadline: 2000, waitReplicas: 0, host: '127.0.0.1', port: 1987, workers: '1', bodyLimit: 1048576, logLevel: 'warn' }
+const DEFAULTS: Config = { store: { kind: 'lmdb', directory: './data' }, storeTimeout: 60, storeDeadline: 2000, waitReplicas: 0, host: '127.0.0.1', port: 1987, workers: 1, bodyLimit: 1048576, logLevel: 'warn' }
 
 /** The faults that a command line and an environment have. */
 function faults (argv: string[], env: NodeJS.ProcessEnv = {}): readonly string[] {
@@ -21,7 +23,7 @@ t.test('nothing given: the defaults', async t => {
 
 t.test('every setting can be an option or a variable, and the option wins', async t => {
   const values = { store: 'valkey://h', storeTimeout: '86400', storeDeadline: '50', waitReplicas: '16', host: '::1', port: '0', workers: 'auto', bodyLimit: '4096', logLevel: 'silent' }
-  const config = { ...values, storeTimeout: 86_400, storeDeadline: 50, waitReplicas: 16, port: 0, bodyLimit: 4096 }
+  const config = { ...values, store: parseStoreUrl('valkey://h'), workers: availableParallelism(), storeTimeout: 86_400, storeDeadline: 50, waitReplicas: 16, port: 0, bodyLimit: 4096 }
   const options = SETTINGS.flatMap(({ name, option }) => [option, values[name]])
   const inlineOptions = SETTINGS.map(({ name, option }) => `${option}=${values[name]}`)
   const variables = Object.fromEntries(SETTINGS.map(({ name, variable }) => [variable, values[name]]))
@@ -148,21 +150,21 @@ t.test('--help and --version win over faults', async t => {
 
 t.test('a command that looks after the data, its store and its argument', async t => {
   const rows: Array<readonly [string[], DataCommand]> = [
-    [['backup', 'to'], { name: 'backup', store: 'lmdb:./data', directory: 'to' }],
-    [['export'], { name: 'export', store: 'lmdb:./data', file: '-' }],
-    [['export', '-'], { name: 'export', store: 'lmdb:./data', file: '-' }],
-    [['export', 'to', '--store', 'lmdb:x'], { name: 'export', store: 'lmdb:x', file: 'to' }],
-    [['export', '--store=lmdb:x', '--', '--to'], { name: 'export', store: 'lmdb:x', file: '--to' }],
-    [['import', 'from'], { name: 'import', store: 'lmdb:./data', file: 'from' }],
-    [['import', '-'], { name: 'import', store: 'lmdb:./data', file: '-' }],
-    [['inspect'], { name: 'inspect', store: 'lmdb:./data', verify: false }],
-    [['inspect', '--verify'], { name: 'inspect', store: 'lmdb:./data', verify: true }],
+    [['backup', 'to'], { name: 'backup', store: parseStoreUrl('lmdb:./data'), directory: 'to' }],
+    [['export'], { name: 'export', store: parseStoreUrl('lmdb:./data'), file: '-' }],
+    [['export', '-'], { name: 'export', store: parseStoreUrl('lmdb:./data'), file: '-' }],
+    [['export', 'to', '--store', 'lmdb:x'], { name: 'export', store: parseStoreUrl('lmdb:x'), file: 'to' }],
+    [['export', '--store=lmdb:x', '--', '--to'], { name: 'export', store: parseStoreUrl('lmdb:x'), file: '--to' }],
+    [['import', 'from'], { name: 'import', store: parseStoreUrl('lmdb:./data'), file: 'from' }],
+    [['import', '-'], { name: 'import', store: parseStoreUrl('lmdb:./data'), file: '-' }],
+    [['inspect'], { name: 'inspect', store: parseStoreUrl('lmdb:./data'), verify: false }],
+    [['inspect', '--verify'], { name: 'inspect', store: parseStoreUrl('lmdb:./data'), verify: true }],
   ]
   for (const [argv, command] of rows) t.strictSame(readConfig(argv, {}), { kind: 'command', command }, argv.join(' '))
   const env = { HOLDFAST_STORE: 'lmdb:y', HOLDFAST_PORT: 'nonsense', HOLDFAST_WORKERS: '' }
-  t.strictSame(readConfig(['export'], env), { kind: 'command', command: { name: 'export', store: 'lmdb:y', file: '-' } })
+  t.strictSame(readConfig(['export'], env), { kind: 'command', command: { name: 'export', store: parseStoreUrl('lmdb:y'), file: '-' } })
   t.strictSame(readConfig(['export', '--store', 'lmdb:x'], { ...env, HOLDFAST_STORE: 'memory:' }),
-    { kind: 'command', command: { name: 'export', store: 'lmdb:x', file: '-' } })
+    { kind: 'command', command: { name: 'export', store: parseStoreUrl('lmdb:x'), file: '-' } })
 })
 
 t.test('a wrong command line: every fault at once', async t => {
@@ -185,7 +187,7 @@ t.test('a wrong command line: every fault at once', async t => {
     '"x": holdfast inspect takes options only',
     '--verfy: holdfast inspect has no such option; did you mean --verify?',
   ])
-  for (const url of ['redis://u:hunter2@h', 'redis:u:hunter2@h', 'valkey://h', 'http://h']) {
+  for (const url of ['redis://u:hunter2@h', 'redis:u:hunter2@h', 'valkey://h', 'http://h', 'lmdb:./data']) {
     t.strictSame(faults(['backup', url]), ['<directory>: is a URL; the one of the store goes to --store'])
     for (const name of ['export', 'import']) t.strictSame(faults([name, url]), ['<file>: is a URL; the one of the store goes to --store'])
   }

@@ -8,14 +8,14 @@ import { PassThrough, Readable, Writable } from 'node:stream'
 import { setImmediate } from 'node:timers/promises'
 import fc from 'fast-check'
 import t, { type Test } from 'tap'
-import { dataStores } from '../../src/stores/data-stores.js'
+import { dataStores } from '../stores/data-stores.js'
 import { exportSessions } from '../../src/data/export.js'
 import { checkExport } from '../../src/data/import.js'
 import { InputError } from '../../src/stores/input-error.js'
 import { progressOn, type Terminal } from '../../src/data/progress.js'
 import { copying, inspected } from '../../src/data/reports.js'
 import { runCommand, type Surroundings } from '../../src/cli/run-data-command.js'
-import type { DataStores, Inspection } from '../../src/stores/data-store.js'
+import type { DataStore, Inspection } from '../../src/stores/data-store.js'
 import type { DataCommand } from '../../src/cli/data-commands.js'
 import { valkeyData } from '../../src/stores/valkey/data.js'
 import { quoted, size } from '../../src/data/words.js'
@@ -24,10 +24,11 @@ import { reason } from '../../src/reason.js'
 import type { Session, SessionCopy, SessionStore } from '../../src/session.js'
 import { StatusError } from '../../src/status.js'
 import { memoryStore } from '../../src/stores/memory.js'
+import { parseStoreUrl, placeOf } from '../../src/stores/table.js'
 import { idOf, json, sessionOf, START } from '../store-suite.js'
 import { waitingStore } from '../process/waiting-store.js'
 
-const URL = 'lmdb:./data'
+const URL = parseStoreUrl('lmdb:./data')
 const HEADER = `{"holdfast":"export","format":1,"exportedAtMs":${START}}`
 const END = '{"holdfast":"end"}'
 
@@ -46,14 +47,19 @@ function lasting (store = memoryStore()): SessionStore & { closed: number } {
 
 const never = async (): Promise<never> => { throw new Error('this was not to be called') }
 
+/** Any location has this. */
+function of (data: DataStore): Surroundings['dataOf'] {
+  return async () => data
+}
+
 interface Run { readonly code: number, readonly stdout: string, readonly stderr: string }
 
 /** Runs a command on a store, or on whatever `parts` put in place of it. */
 async function run (command: DataCommand, store: SessionStore, parts: Partial<Surroundings> & { input?: string | Buffer } = {}): Promise<Run> {
   const { input = '', ...rest } = parts
   const [stdout, stderr] = [sink(), sink()]
-  const stores: DataStores = { open: async () => store, backup: never, inspect: never, verify: never }
-  const code = await runCommand(command, { stdin: Readable.from([Buffer.from(input)]), stdout, stderr, stores, now: () => START, ...rest })
+  const dataOf = of({ open: async () => store, backup: never, inspect: never, verify: never })
+  const code = await runCommand(command, { stdin: Readable.from([Buffer.from(input)]), stdout, stderr, dataOf, now: () => START, ...rest })
   return { code, stdout: stdout.text(), stderr: stderr.text() }
 }
 
@@ -184,7 +190,8 @@ t.test('a file is made whole or not at all, and for its owner alone', async t =>
   t.equal(statSync(join(directory, 'new')).mode & 0o777, 0o600)
   t.strictSame(readdirSync(directory).sort(), ['new', 'there'])
 
-  const unopened = { stores: { open: never, backup: never, inspect: never, verify: never } }
+  const untouched: DataStore = { open: never, backup: never, inspect: never, verify: never }
+  const unopened = { dataOf: of(untouched) }
   const existing = await run(exportTo(join(directory, 'there')), store, unopened)
   t.strictSame(existing, { code: 2, stdout: '', stderr: `holdfast export: ${join(directory, 'there')} exists already, and is left as it is\n` })
   t.equal(readFileSync(join(directory, 'there'), 'utf8'), 'something')
@@ -196,7 +203,7 @@ t.test('a file is made whole or not at all, and for its owner alone', async t =>
   const late: SessionStore = { ...store, async * copies () { writeFileSync(join(directory, 'late'), 'other') } }
   t.match(await run(exportTo(join(directory, 'late')), late), { code: 2, stderr: /late exists already/ })
   t.equal(readFileSync(join(directory, 'late'), 'utf8'), 'other')
-  const absent = { stores: { ...unopened.stores, open: async () => { throw new InputError('there is no store in ./data') } } }
+  const absent = { dataOf: of({ ...untouched, open: async () => { throw new InputError('there is no store in ./data') } }) }
   t.strictSame(await run(exportTo(join(directory, 'absent')), store, absent),
     { code: 2, stdout: '', stderr: 'holdfast export: there is no store in ./data\n' })
   t.strictSame(readdirSync(directory).sort(), ['late', 'new', 'there'], 'nothing unfinished is left')
@@ -305,7 +312,7 @@ t.test('every fault of a line is named, with the number of the line, and nothing
   for (const [fault, content] of faults) {
     const extra = content.includes('\n') ? 3 : 2
     const input = Buffer.concat([`${HEADER}\n`, content, `\n${END}\n`].map(part => Buffer.from(part)))
-    const { code, stdout, stderr } = await run(importFrom('-'), lasting(), { input, stores: { open: never, backup: never, inspect: never, verify: never } })
+    const { code, stdout, stderr } = await run(importFrom('-'), lasting(), { input, dataOf: of({ open: never, backup: never, inspect: never, verify: never }) })
     const message = 'holdfast import: nothing is imported, because this is not an export of Holdfast without faults\n'
     t.strictSame({ code, stdout, stderr }, { code: 2, stdout: '', stderr: `${message}  line ${extra}: ${fault}\n` })
     t.notMatch(stderr, secret)
@@ -329,7 +336,7 @@ t.test('spaces, another order of members and of keys, and other line ends are no
 
 t.test('what is no export, or not all of one, is refused', async t => {
   const faultsOf = async (input: string | Buffer): Promise<string[]> => {
-    const { code, stderr } = await run(importFrom('-'), lasting(), { input, stores: { open: never, backup: never, inspect: never, verify: never } })
+    const { code, stderr } = await run(importFrom('-'), lasting(), { input, dataOf: of({ open: never, backup: never, inspect: never, verify: never }) })
     t.equal(code, 2)
     return stderr.split('\n').slice(1, -1).map(detail => detail.trim())
   }
@@ -467,22 +474,22 @@ t.test('inspect prints what the store holds, and what --verify finds', async t =
   const command: DataCommand = { name: 'inspect', store: URL, verify: false }
   const plain = 'store     lmdb, format 2\nsessions  1,203\nkeys      10,400\n' +
     'bytes     3,355,443 of keys and values, 4,194,304 on the disk\nexpired   12 not swept yet\n'
-  t.strictSame(await run(command, lasting(), { stores }), { code: 0, stdout: plain, stderr: '' })
+  t.strictSame(await run(command, lasting(), { dataOf: of(stores) }), { code: 0, stdout: plain, stderr: '' })
   const stderr = sink({ isTTY: true })
-  const verify: DataStores['verify'] = async (_url, { report }) => {
+  const verify: DataStore['verify'] = async ({ report }) => {
     report?.({ done: 500, of: 1_000 })
     return { records: 1_000, damaged: 0, examples: [] }
   }
-  t.match(await run({ ...command, verify: true }, lasting(), { stores: { ...stores, verify }, stderr }), { code: 0, stdout: `${plain}verified  1,000 records, none is damaged\n` })
+  t.match(await run({ ...command, verify: true }, lasting(), { dataOf: of({ ...stores, verify }), stderr }), { code: 0, stdout: `${plain}verified  1,000 records, none is damaged\n` })
   t.equal(stderr.text(), '\r\u001b[Kchecked 500 records of 1,000 (50 %)\r\u001b[K')
 
   const damaged = { records: 1_000, damaged: 2, examples: ['session 0a: key 3', 'session 0b'] }
-  t.match(await run({ ...command, verify: true }, lasting(), { stores: { ...stores, verify: async () => damaged } }),
+  t.match(await run({ ...command, verify: true }, lasting(), { dataOf: of({ ...stores, verify: async () => damaged }) }),
     { code: 1, stdout: `${plain}verified  1,000 records, damaged 2:\n  session 0a: key 3\n  session 0b\n`, stderr: '' })
   t.match(inspected(INSPECTION, { ...damaged, damaged: 1_900 }).text, 'verified  1,000 records, damaged 1,900; 2 of them:\n')
 
   const absent = { ...stores, inspect: async () => { throw new InputError('there is no Holdfast store in ./data') } }
-  t.strictSame(await run(command, lasting(), { stores: absent }), { code: 2, stdout: '', stderr: 'holdfast inspect: there is no Holdfast store in ./data\n' })
+  t.strictSame(await run(command, lasting(), { dataOf: of(absent) }), { code: 2, stdout: '', stderr: 'holdfast inspect: there is no Holdfast store in ./data\n' })
 })
 
 t.test('backup prints what was copied', async t => {
@@ -490,53 +497,53 @@ t.test('backup prints what was copied', async t => {
   const done = { sessions: 1, keys: 10_400, bytes: 4_194_304, damaged: 0 }
   const stderr = sink({ isTTY: true })
   const asked: unknown[] = []
-  const backup: DataStores['backup'] = async (url, directory, now, { report }) => {
-    asked.push(url, directory, now)
+  const backup: DataStore['backup'] = async (directory, now, { report }) => {
+    asked.push(directory, now)
     report?.({ done: 1024, of: 4_194_304 })
     return done
   }
   const stores = { open: never, backup, inspect: never, verify: never }
   const made = 'backed up 1 session with 10,400 keys to /backups/monday (4.0 MiB)\n'
-  t.match(await run(command, lasting(), { stores, stderr }), { code: 0, stdout: made })
-  t.strictSame(asked, [URL, '/backups/monday', START])
+  t.match(await run(command, lasting(), { dataOf: of(stores), stderr }), { code: 0, stdout: made })
+  t.strictSame(asked, ['/backups/monday', START])
   t.equal(stderr.text(), '\r\u001b[Kcopied 1.0 KiB of 4.0 MiB (0 %)\r\u001b[K')
   t.equal(copying({ done: 5, of: 4 }), 'copied 5 bytes of 4 bytes (100 %)')
   t.equal(copying({ done: 0, of: 0 }), 'copied 0 bytes of 0 bytes')
   const damaged = { ...stores, backup: async () => ({ ...done, damaged: 2 }) }
-  t.strictSame(await run(command, lasting(), { stores: damaged }),
+  t.strictSame(await run(command, lasting(), { dataOf: of(damaged) }),
     { code: 1, stdout: `${made}damaged, in the store as in its backup: 2 records; holdfast inspect --verify says which\n`, stderr: '' })
   const used = { ...stores, backup: async () => { throw new InputError('/backups/monday is not empty') } }
-  t.strictSame(await run(command, lasting(), { stores: used }), { code: 2, stdout: '', stderr: 'holdfast backup: /backups/monday is not empty\n' })
+  t.strictSame(await run(command, lasting(), { dataOf: of(used) }), { code: 2, stdout: '', stderr: 'holdfast backup: /backups/monday is not empty\n' })
 })
 
 t.test('a store on Valkey or Redis', async t => {
-  const url = 'valkey://u:hunter2@h'
+  const location = parseStoreUrl('valkey://u:hunter2@h')
   const { store, tell } = waitingStore()
   const asked: unknown[] = []
-  const data = valkeyData(url, async (...given) => {
+  const data = valkeyData(async (...given) => {
     asked.push(given)
     return store
-  })
+  }, placeOf(location))
   const opening = data.open('import')
   tell(undefined)
   t.equal(await opening, store)
-  t.strictSame(asked, [[url, { timeout: 10, deadline: 10_000 }]])
+  t.strictSame(asked, [[{ openTimeoutS: 10, answerDeadlineMs: 10_000 }]])
 
   let closed = 0
   const absent = { ...memoryStore(), opened: Promise.reject(new Error('nobody answers')), close: async () => { closed++ } }
-  const stores: DataStores = { ...dataStores, open: async (url, purpose) => await valkeyData(url, async () => absent).open(purpose) }
-  const command: DataCommand = { name: 'export', store: url, file: '-' }
-  t.strictSame(await run(command, store, { stores }), { code: 1, stdout: '', stderr: 'holdfast export: cannot open the data on valkey at h:6379/0: nobody answers\n' })
+  const dataOf = of(valkeyData(async () => absent, placeOf(location)))
+  const command: DataCommand = { name: 'export', store: location, file: '-' }
+  t.strictSame(await run(command, store, { dataOf }), { code: 1, stdout: '', stderr: 'holdfast export: cannot open the data on valkey at h:6379/0: nobody answers\n' })
   t.equal(closed, 1)
 
   const refusals: Array<readonly [DataCommand, string]> = [
-    [{ name: 'backup', store: url, directory: '/nowhere' }, 'is backed up by its snapshots (valkey-cli --rdb, redis-cli --rdb) or by holdfast export'],
-    [{ name: 'inspect', store: url, verify: true }, 'is looked into with valkey-cli or redis-cli, and its sessions are counted by GET /sessions'],
+    [{ name: 'backup', store: location, directory: '/nowhere' }, 'is backed up by its snapshots (valkey-cli --rdb, redis-cli --rdb) or by holdfast export'],
+    [{ name: 'inspect', store: location, verify: true }, 'is looked into with valkey-cli or redis-cli, and its sessions are counted by GET /sessions'],
   ]
   for (const [command, refusal] of refusals) {
-    t.strictSame(await run(command, store, { stores }), { code: 2, stdout: '', stderr: `holdfast ${command.name}: a store on Valkey or Redis ${refusal}\n` })
+    t.strictSame(await run(command, store, { dataOf }), { code: 2, stdout: '', stderr: `holdfast ${command.name}: a store on Valkey or Redis ${refusal}\n` })
   }
-  await t.rejects(dataStores.verify(url, {}), InputError)
+  await t.rejects(dataStores.verify('valkey://h', {}), InputError)
 })
 
 t.test('numbers and names in words', async t => {

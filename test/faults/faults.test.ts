@@ -3,7 +3,7 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, st
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import { dataStores } from '../../src/stores/data-stores.js'
+import { dataStores } from '../stores/data-stores.js'
 import { amount, randomOf, seedOf } from '../crash/random.js'
 import { launch, type Server } from '../crash/server.js'
 import { launcher } from '../crash/hosted.js'

@@ -15,7 +15,7 @@ import { thisMoment } from '../../src/clock.js'
 import { readConfig } from '../../src/cli/config.js'
 import { shown } from '../../src/process/log.js'
 import { startServer } from '../../src/process/server.js'
-import type { StoreOptions } from '../../src/stores/options.js'
+import type { StoreOptions } from '../../src/stores/table.js'
 import { VERSION } from '../../src/version.js'
 import { commitsIn, watch } from '../../src/process/watchdog.js'
 import { MAIN } from '../crash/server.js'
@@ -147,7 +147,7 @@ async function serverOn (t: Test, lines: string[] = []) {
   const reading = readConfig(['--port', '0', '--store', 'valkey://h', '--store-timeout', '7', '--store-deadline', '70', '--wait-replicas', '1'], {})
   if (reading.kind !== 'config') throw new Error('this is a configuration')
   const given: { options: StoreOptions, waiting?: WaitingStore } = { options: {} }
-  const server = await startServer(reading.config, pino({}, { write: line => { lines.push(line) } }), thisMoment(), { timeout: Infinity }, async (_url, options = {}) => {
+  const server = await startServer(reading.config, pino({}, { write: line => { lines.push(line) } }), thisMoment(), { waitsForStore: true }, async (_location, options = {}) => {
     given.options = options
     return (given.waiting = waitingStore(options)).store
   })
@@ -158,7 +158,7 @@ async function serverOn (t: Test, lines: string[] = []) {
 
 t.test('a server on a store that has to be waited for', async t => {
   const { server, ready, options, waiting } = await serverOn(t)
-  t.match(options, { timeout: Infinity, deadline: 70, waitReplicas: 1 })
+  t.match(options.valkey, { openTimeoutS: Infinity, answerDeadlineMs: 70, waitReplicas: 1 })
   t.equal(await ready(), 503)
   waiting.tell(undefined)
   await server.opened

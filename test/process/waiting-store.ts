@@ -1,5 +1,5 @@
 import { memoryStore } from '../../src/stores/memory.js'
-import type { StoreOptions } from '../../src/stores/options.js'
+import type { CommonOptions } from '../../src/stores/options.js'
 import type { SessionStore } from '../../src/session.js'
 import { StatusError, type StatusName } from '../../src/status.js'
 
@@ -14,7 +14,7 @@ export interface WaitingStore {
 }
 
 /** A store that has to be waited for, as long as a test likes. */
-export function waitingStore ({ onAvailability }: StoreOptions = {}): WaitingStore {
+export function waitingStore ({ onAvailability }: CommonOptions = {}): WaitingStore {
   const memory = memoryStore()
   let fault: string | undefined = 'Nothing was tried.'
   let status: StatusName = 'StoreUnavailable'

@@ -10,8 +10,9 @@ import type { SessionStore } from '../../src/session.js'
 import { groupCommit } from '../../src/stores/lmdb/group-commit.js'
 import { lmdbStore } from '../../src/stores/lmdb/store.js'
 import { memoryStore } from '../../src/stores/memory.js'
-import { needing, openStore, parseStoreUrl, placeOf } from '../../src/stores/table.js'
-import type { StoreOptions } from '../../src/stores/options.js'
+import { openStore, parseStoreUrl, placeOf } from '../../src/stores/table.js'
+import type { CommonOptions } from '../../src/stores/options.js'
+import { needing } from '../../src/stores/needing.js'
 import { dump, ID, idOf, json, reading, sessionOf, set, START, storeSuite, writing } from '../store-suite.js'
 
 t.test('memory', t => {
@@ -39,7 +40,7 @@ t.test('URLs', async t => {
   t.strictSame(parseStoreUrl('lmdb:./data'), { kind: 'lmdb', directory: './data' })
   t.strictSame(parseStoreUrl('lmdb:/var/lib/hold fast:1'), { kind: 'lmdb', directory: '/var/lib/hold fast:1' })
   for (const url of ['', 'memory', 'memory:x', 'lmdb', 'lmdb:', 'LMDB:x', 'postgres://u:hunter2@h', ' memory:', './data']) {
-    t.throws(() => parseStoreUrl(url), { message: /memory: or lmdb:<directory>/ }, url)
+    t.throws(() => parseStoreUrl(url), { message: /memory: or lmdb:<directory>|The URL of a store in memory|names no directory/ }, url)
     await t.rejects(openStore(url), { message: /^((?!hunter2).)*$/ })
   }
   for (const url of ['memory:', `lmdb:${join(t.testdir(), 'data')}`]) {
@@ -50,10 +51,11 @@ t.test('URLs', async t => {
 })
 
 t.test('where data is, without a password', async t => {
-  t.equal(placeOf('memory:'), 'in memory only')
-  t.equal(placeOf('lmdb:/data/'), 'in /data')
-  t.equal(placeOf('rediss://u:hunter2@h/3?prefix=p'), 'on valkey at h:6379/3')
-  t.equal(placeOf('valkey://:hunter2@a:7000,[::1]:7001?cluster=true'), 'on a valkey cluster at a:7000,[::1]:7001')
+  const shown = (url: string): string => placeOf(parseStoreUrl(url))
+  t.equal(shown('memory:'), 'in memory only')
+  t.equal(shown('lmdb:/data/'), 'in /data')
+  t.equal(shown('rediss://u:hunter2@h/3?prefix=p'), 'on valkey at h:6379/3')
+  t.equal(shown('valkey://:hunter2@a:7000,[::1]:7001?cluster=true'), 'on a valkey cluster at a:7000,[::1]:7001')
 })
 
 t.test('a package that was left out when Holdfast was installed', async t => {
@@ -77,7 +79,7 @@ t.test('memory: sessions that are gone do not fill the queue of deadlines', asyn
 })
 
 /** A fresh LMDB store with one session, and lmdb itself on the same directory. */
-async function lmdbWith (t: Test, options: StoreOptions = {}): Promise<{ directory: string, store: SessionStore, raw: RootDatabase }> {
+async function lmdbWith (t: Test, options: CommonOptions = {}): Promise<{ directory: string, store: SessionStore, raw: RootDatabase }> {
   const directory = join(t.testdir(), 'data')
   const store = await lmdbStore(directory, options)
   await store.create(ID, sessionOf(), START)

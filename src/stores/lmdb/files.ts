@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, type Stats, statSync, writeFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { FORMAT } from './records.js'
-import type { StoreFiles } from '../options.js'
+import type { StoreFiles } from './options.js'
 
 /** The files in the directory of an LMDB store. */
 export const FILES = {

@@ -3,8 +3,9 @@ import { StatusError } from '../../status.js'
 import type { Settled } from './group-commit.js'
 import { hasOverrun, isCorruption, isGivenUp, isHalfLine, isPoisoned, refuseWhenFull, writeFault } from './faults.js'
 import { filesOf, ReplacedError, requireSame, writeSuspicion } from './files.js'
+import type { LmdbOptions } from './options.js'
 import { damaged } from './records.js'
-import type { StoreOptions } from '../options.js'
+import type { CommonOptions } from '../options.js'
 
 /** Stands between a store and LMDB: turns what LMDB throws into statuses, and tells the process of it. */
 export interface Guard {
@@ -26,7 +27,7 @@ export interface Guard {
 }
 
 /** @param takeGrowth how many bytes the file can have to grow by, at most, for what was changed since the last call */
-export function guardOf (root: RootDatabase, takeGrowth: () => number, directory: string, { report, onFatal, commits, files = filesOf(directory) }: StoreOptions): Guard {
+export function guardOf (root: RootDatabase, takeGrowth: () => number, directory: string, { report, onFatal, commits, files = filesOf(directory) }: CommonOptions & LmdbOptions): Guard {
   let poisoned: StatusError | undefined
   let damagedRecords = 0
   /** Whether the last transaction failed: only the first of several in a row is told. */

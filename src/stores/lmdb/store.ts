@@ -14,7 +14,11 @@ import { openRoot } from './root.js'
 import { secretOf } from './secret.js'
 import { copies, overdue } from './survey.js'
 import { openTables, type Tables } from './tables.js'
-import type { Claim, StoreOptions } from '../options.js'
+import type { CommonOptions } from '../options.js'
+import type { Claim } from '../row.js'
+import type { LmdbOptions } from './options.js'
+
+type Options = CommonOptions & LmdbOptions
 
 /** How many accesses share one transaction at most: this bounds how long one turn of the event loop can take. */
 const ACCESSES_PER_TRANSACTION = 1_000
@@ -32,7 +36,7 @@ const TICK = 12
  * Rejects with an Error that says in one line why the directory cannot be used: another process has it, its data is damaged
  * or of another format, or the operating system refuses.
  */
-export async function lmdbStore (directory: string, options: StoreOptions = {}): Promise<SessionStore> {
+export async function lmdbStore (directory: string, options: Options = {}): Promise<SessionStore> {
   if (options.role === 'member') {
     const lock = lockAsMember(directory)
     // LMDB would make a new file in the place of one that is missing.
@@ -44,11 +48,11 @@ export async function lmdbStore (directory: string, options: StoreOptions = {}):
 }
 
 /** Takes a directory for the workers of this process, and checks it. Rejects as lmdbStore() does. */
-export async function claimDirectory (directory: string, { report = ignore }: StoreOptions = {}): Promise<Claim> {
+export async function claimDirectory (directory: string, { report = ignore }: CommonOptions = {}): Promise<Claim<LmdbOptions>> {
   const own = await takeDirectory(directory, report)
   own.share()
   return {
-    files: filesOf(directory),
+    options: { role: 'member', files: filesOf(directory) },
     async release (isSound) {
       const others = tryLockOut(directory)
       await leave(directory, own, isSound && others !== undefined)
@@ -79,7 +83,7 @@ async function leave (directory: string, own: OwnDirectory, isSound: boolean): P
 
 function ignore (): void {}
 
-async function opened (directory: string, options: StoreOptions, release: (isSound: boolean) => Promise<void>): Promise<SessionStore> {
+async function opened (directory: string, options: Options, release: (isSound: boolean) => Promise<void>): Promise<SessionStore> {
   // What could be found to be wrong was found before: when LMDB itself fails to open, it takes the process down with it.
   const root = openRoot(directory)
   return storeOf(directory, options, root, async isSound => {
@@ -89,7 +93,7 @@ async function opened (directory: string, options: StoreOptions, release: (isSou
 }
 
 /** @param release closes the root, and gives up what it lies in */
-function storeOf (directory: string, options: StoreOptions, root: RootDatabase, release: (isSound: boolean) => Promise<void>): SessionStore {
+function storeOf (directory: string, options: Options, root: RootDatabase, release: (isSound: boolean) => Promise<void>): SessionStore {
   const tables = openTables(root)
   const guard = guardOf(root, tables.takeGrowth, directory, options)
   const commit = groupCommit(guard.transact, ACCESSES_PER_TRANSACTION)

@@ -1,21 +1,24 @@
 import { reason } from '../../reason.js'
 import type { SessionStore } from '../../session.js'
-import { openStore, placeOf } from '../table.js'
-import { InputError } from '../input-error.js'
 import type { DataStore } from '../data-store.js'
+import { InputError } from '../input-error.js'
+import type { ValkeyOptions } from './options.js'
 
 /** Seconds that the server has to be there in: a person waits. */
-const TIMEOUT = 10
+const OPEN_TIMEOUT_S = 10
 
 /** Milliseconds that it has for each answer: nobody else waits for it, and a session can be large. */
-const DEADLINE = 10_000
+const ANSWER_DEADLINE_MS = 10_000
 
-/** The store of a Valkey or Redis server, which gateways may have open, too. */
-export function valkeyData (url: string, open = openStore): DataStore {
+/**
+ * The store of a Valkey or Redis server, which gateways may have open, too.
+ * @param place where the data is, to follow that word
+ */
+export function valkeyData (open: (options: ValkeyOptions) => Promise<SessionStore>, place: string): DataStore {
   return {
     async open () {
-      const store = await open(url, { timeout: TIMEOUT, deadline: DEADLINE })
-      await opened(store, placeOf(url))
+      const store = await open({ openTimeoutS: OPEN_TIMEOUT_S, answerDeadlineMs: ANSWER_DEADLINE_MS })
+      await opened(store, place)
       return store
     },
     backup: refuse('is backed up by its snapshots (valkey-cli --rdb, redis-cli --rdb) or by holdfast export'),

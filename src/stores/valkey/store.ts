@@ -1,7 +1,8 @@
 import { reason } from '../../reason.js'
 import { type SessionCopy, type SessionId, type SessionStore } from '../../session.js'
 import { StatusError } from '../../status.js'
-import type { StoreOptions } from '../options.js'
+import type { CommonOptions } from '../options.js'
+import type { ValkeyOptions } from './options.js'
 import { newVersion } from './arguments.js'
 import { standing, wantedBy } from './base.js'
 import { cluster } from './client/cluster.js'
@@ -33,8 +34,8 @@ const EVERYTHING = wantedBy([{ all: true }])
  * connects for as long as it takes: see SessionStore.opened. What is acknowledged is in the memory of the engine, on as many
  * replicas as `waitReplicas` says, and on its disk as the engine is set up to do it.
  */
-export function valkeyStore (target: ValkeyTarget, options: StoreOptions = {}): SessionStore {
-  const { timeout = DEFAULT_TIMEOUT, deadline = DEFAULT_DEADLINE, waitReplicas = 0, report = () => {}, onAvailability = () => {} } = options
+export function valkeyStore (target: ValkeyTarget, options: CommonOptions & ValkeyOptions = {}): SessionStore {
+  const { openTimeoutS: timeout = DEFAULT_TIMEOUT, answerDeadlineMs: deadline = DEFAULT_DEADLINE, waitReplicas = 0, report = () => {}, onAvailability = () => {} } = options
   const { prefix } = target
   const topologyOptions: TopologyOptions = { deadline, waitReplicas, report, onChange }
   const topology: Topology = target.isCluster ? cluster(target, topologyOptions) : singleServer(target, topologyOptions)

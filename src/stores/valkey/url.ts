@@ -24,20 +24,14 @@ const DEFAULT_PORT = 6379
 const DEFAULT_PREFIX = 'holdfast'
 
 /** Whether TLS is used, by the scheme. */
-const SCHEMES: Readonly<Record<string, boolean>> = { valkey: false, redis: false, valkeys: true, rediss: true }
+export const SCHEMES: Readonly<Record<string, boolean>> = { valkey: false, redis: false, valkeys: true, rediss: true }
 
 const PARTS = /^(?<scheme>[a-z]+):\/\/(?:(?<credentials>[^@/?#]*)@)?(?<hosts>[^@/?#]+)(?:\/(?<database>\d*))?(?:\?(?<query>[^?#]*))?$/
 const HOST = /^(?:\[(?<address>[0-9A-Fa-f:.]+(?:%[\w.-]+)?)\]|(?<name>[A-Za-z0-9_.-]+))(?::(?<port>\d{1,5}))?$/
 const PREFIX = /^[A-Za-z0-9_.:-]{1,64}$/
 
-/** Whether a URL means a Valkey or Redis server, well-formed or not. */
-export function isValkeyUrl (url: string): boolean {
-  const scheme = /^([a-z]+):/.exec(url)?.[1]
-  return scheme !== undefined && Object.hasOwn(SCHEMES, scheme)
-}
-
 /**
- * Reads a URL that isValkeyUrl() takes for one. Throws an Error that says what is wrong; it does not repeat the URL, which
+ * Reads a URL with one of SCHEMES. Throws an Error that says what is wrong; it does not repeat the URL, which
  * may hold a password.
  */
 export function parseValkeyUrl (url: string): ValkeyTarget {

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { open, type RootDatabase } from 'lmdb'
 import t, { type Test } from 'tap'
 import { InputError } from '../../../src/stores/input-error.js'
-import { dataStores } from '../../../src/stores/data-stores.js'
+import { dataStores } from '../data-stores.js'
 import type { SessionStore } from '../../../src/session.js'
 import { writeStamp } from '../../../src/stores/lmdb/files.js'
 import { guardOf } from '../../../src/stores/lmdb/guard.js'
@@ -14,10 +14,10 @@ import { writeFault } from '../../../src/stores/lmdb/faults.js'
 import { lmdbStore } from '../../../src/stores/lmdb/store.js'
 import { encodeNumber } from '../../../src/stores/lmdb/records.js'
 import { secretOf } from '../../../src/stores/lmdb/secret.js'
-import type { StoreOptions } from '../../../src/stores/options.js'
+import type { CommonOptions } from '../../../src/stores/options.js'
 import { dump, ID, idOf, json, reading, sessionOf, set, START } from '../../store-suite.js'
 
-async function filled (t: Test, options: StoreOptions = {}): Promise<{ directory: string, store: SessionStore }> {
+async function filled (t: Test, options: CommonOptions = {}): Promise<{ directory: string, store: SessionStore }> {
   const directory = join(t.testdir(), 'data')
   const store = await lmdbStore(directory, options)
   await store.create(ID, sessionOf({ name: 'basket' }), START)

@@ -9,7 +9,7 @@ import type { SessionId, SessionStore } from '../../../src/session.js'
 import { claimDirectory, lmdbStore } from '../../../src/stores/lmdb/store.js'
 import { lockAsMember, lockOut } from '../../../src/stores/lmdb/locks.js'
 import { makeDirectory } from '../../../src/stores/lmdb/files.js'
-import { claimStore } from '../../../src/stores/table.js'
+import { claimData, parseStoreUrl } from '../../../src/stores/table.js'
 import { dump, ID, idOf, json, sessionOf, set, START } from '../../store-suite.js'
 
 const LMDB = fileURLToPath(import.meta.resolve('../../../src/stores/lmdb/store.js'))
@@ -226,7 +226,7 @@ t.test('a directory is one process\'s: another is refused, and told whose it is'
 
 t.test('members share a directory that their primary has claimed', async t => {
   const directory = join(t.testdir(), 'data')
-  const claim = (await claimStore(`lmdb:${directory}`))! // That of a directory.
+  const claim = (await claimData(parseStoreUrl(`lmdb:${directory}`)))! // That of a directory.
   const [one, two] = [await lmdbStore(directory, { role: 'member' }), await lmdbStore(directory, { role: 'member' })]
   await one.create(ID, sessionOf(), START)
   t.ok(await two.find(ID, START))
@@ -245,7 +245,7 @@ t.test('members share a directory that their primary has claimed', async t => {
   t.ok(existsSync(join(directory, 'closed.json')))
   await (await claimDirectory(directory)).release(false)
   t.notOk(existsSync(join(directory, 'closed.json')), 'a worker has died')
-  await t.rejects(claimStore('memory:'), /cannot share/)
+  t.equal(await claimData({ kind: 'memory' }), undefined)
 })
 
 t.test('files that are removed or replaced while they are in use: nothing is acknowledged that would go with them', async t => {
@@ -274,11 +274,11 @@ t.test('files that are removed or replaced while they are in use: nothing is ack
 t.test('a member opens nothing but what its primary has checked', async t => {
   const directory = await closed(t)
   const claim = await claimDirectory(directory)
-  const { files } = claim
-  const member = await lmdbStore(directory, { role: 'member', files })
+  const { options } = claim
+  const member = await lmdbStore(directory, options)
   await member.close()
   rmSync(join(directory, 'data.mdb'))
-  await t.rejects(lmdbStore(directory, { role: 'member', files }), { message: /^data\.mdb in .* was removed or replaced/ })
+  await t.rejects(lmdbStore(directory, options), { message: /^data\.mdb in .* was removed or replaced/ })
   t.notOk(existsSync(join(directory, 'data.mdb')))
   await claim.release(false)
 })

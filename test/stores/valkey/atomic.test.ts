@@ -136,7 +136,7 @@ t.test('one who reads first gets through between two who write without reading',
 /** A store with a session on a server of its own. */
 async function hotSession (t: Test, deadline = 10_000): Promise<{ server: Server, store: SessionStore }> {
   const server = await startServer(t)
-  const store = await openStore(t, `valkey://${server.host}:${server.port}`, { deadline })
+  const store = await openStore(t, `valkey://${server.host}:${server.port}`, { answerDeadlineMs: deadline })
   await store.create(ID, sessionOf(), START)
   return { server, store }
 }

@@ -55,7 +55,7 @@ function use (store: SessionStore, id: SessionId): () => Promise<unknown[]> {
 
 t.test('a slot moves to another master while its sessions are in use: nobody notices', needs(), async t => {
   const cluster = await startCluster(t)
-  const { store, told, reports } = await watchOpened(t, urlOf(cluster), { deadline: 2 * DEADLINE })
+  const { store, told, reports } = await watchOpened(t, urlOf(cluster), { answerDeadlineMs: 2 * DEADLINE })
   const ids = idsOfOneSlot(30)
   const counted = ids.slice(0, 20)
   await make(store, counted)
@@ -96,7 +96,7 @@ for (const waitReplicas of [0, 1]) {
     const [lost, ...others] = cluster.masters as [Node, ...Node[]]
     await Promise.all(cluster.masters.map(following))
     // Longer than a busy machine is away: those that are not lost must not seem to be.
-    const { store, told, reports } = await watchOpened(t, `valkey://${others[0]!.host}:${others[0]!.port}?cluster=true`, { waitReplicas, deadline: 2 * DEADLINE })
+    const { store, told, reports } = await watchOpened(t, `valkey://${others[0]!.host}:${others[0]!.port}?cluster=true`, { waitReplicas, answerDeadlineMs: 2 * DEADLINE })
     const ids = Array.from({ length: 60 }, (_, n) => idOf(n))
     const [gone, kept] = [ids.filter(id => has(lost, id)), ids.filter(id => others.some(node => has(node, id)))]
     await make(store, ids)

@@ -1,7 +1,8 @@
 // Stands in for src/stores/valkey/store.ts in processes that are started with PRELOAD, for what is around such a store: each process
 // has sessions of its own in memory, and they can be used while there is a file `up` in the directory that it runs in.
 import { existsSync } from 'node:fs'
-import type { StoreOptions } from '../../../src/stores/options.js'
+import type { CommonOptions } from '../../../src/stores/options.js'
+import type { ValkeyOptions } from '../../../src/stores/valkey/options.js'
 import type { ValkeyTarget } from '../../../src/stores/valkey/url.js'
 import type { SessionStore } from '../../../src/session.js'
 import { waitingStore } from '../../process/waiting-store.js'
@@ -14,8 +15,8 @@ export const PRELOAD = `import { register } from "node:module"; register(${JSON.
 
 const LOOK_EVERY = 20
 
-export function valkeyStore (_target: ValkeyTarget, options: StoreOptions = {}): SessionStore {
-  const { timeout = 60 } = options
+export function valkeyStore (_target: ValkeyTarget, options: CommonOptions & ValkeyOptions = {}): SessionStore {
+  const { openTimeoutS: timeout = 60 } = options
   const { store, tell, giveUp } = waitingStore(options)
   const looking = setInterval(() => tell(existsSync('up') ? undefined : 'Nothing listens there.'), LOOK_EVERY)
   // A timer knows no Infinity.

@@ -37,7 +37,7 @@ const works = async ({ store }: Watched, id = idOf(60)): Promise<void> => await 
 t.test('a server that is not there at the start', needs(), async t => {
   const port = await claimPort()
   const watched = watch(t, `valkey://127.0.0.1:${port}`)
-  const given = watch(t, `valkey://127.0.0.1:${port}`, { timeout: TIMEOUT / 1e3 })
+  const given = watch(t, `valkey://127.0.0.1:${port}`, { openTimeoutS: TIMEOUT / 1e3 })
   for (const answer of await answers(watched)) t.match(answer, /^StoreUnavailable: .*nothing was changed/)
   await t.rejects(given.store.opened!, { message: `127.0.0.1:${port}: connection refused, after ${TIMEOUT / 1e3} s` })
   t.strictSame(watched.told, [`127.0.0.1:${port}: connection refused`])
@@ -109,7 +109,7 @@ t.test('a server that forgets the script while it is in use: nobody notices, and
 
 t.test('a server that accepts connections and never answers', needs(), async t => {
   const mute = await startMute(t)
-  const watched = watch(t, urlOf(mute), { timeout: TIMEOUT / 1e3 })
+  const watched = watch(t, urlOf(mute), { openTimeoutS: TIMEOUT / 1e3 })
   for (const answer of await answers(watched)) t.match(answer, /^StoreUnavailable: .*nothing was changed/)
   await t.rejects(watched.store.opened!, new RegExp(`^127\\.0\\.0\\.1:${mute.port}: .*, after ${TIMEOUT / 1e3} s$`))
   t.equal(watched.told.length, 1, 'it is told once')
@@ -214,7 +214,7 @@ t.test('a server that is out of memory', needs(), async t => {
 
 t.test('a replica in place of the master', needs(), async t => {
   const { master, replica } = await startPair(t)
-  const given = watch(t, urlOf(replica), { timeout: TIMEOUT / 1e3 })
+  const given = watch(t, urlOf(replica), { openTimeoutS: TIMEOUT / 1e3 })
   t.match(await outcome(given.store.create(ONE, sessionOf(), START)), /^StoreUnavailable: .*nothing was changed/)
   await t.rejects(given.store.opened!, { message: `127.0.0.1:${replica.port}: it is a replica, which takes no changes, after ${TIMEOUT / 1e3} s` })
 
@@ -239,7 +239,7 @@ t.test('a replica in place of the master', needs(), async t => {
 t.test('what an answer promises', needs(), async t => {
   await t.test('that a replica has the change, when that was asked for', async t => {
     const { master, replica } = await startPair(t)
-    const watched = await watchOpened(t, urlOf(master), { waitReplicas: 1, deadline: 2 * DEADLINE })
+    const watched = await watchOpened(t, urlOf(master), { waitReplicas: 1, answerDeadlineMs: 2 * DEADLINE })
     const { store } = watched
     await make(store, [ONE])
     const client = await replica.connect()
@@ -265,7 +265,7 @@ t.test('what an answer promises', needs(), async t => {
 
   await t.test('that it may be made, when the wait for a replica ends otherwise', async t => {
     const { master, replica } = await startPair(t)
-    const { store } = await watchOpened(t, urlOf(master), { waitReplicas: 1, deadline: 2 * DEADLINE })
+    const { store } = await watchOpened(t, urlOf(master), { waitReplicas: 1, answerDeadlineMs: 2 * DEADLINE })
     await make(store, [ONE])
     replica.pause()
     const all = [store.access(ONE, START, put(1)), store.access(ONE, START, increment), store.create(TWO, sessionOf(), START)]

@@ -3,7 +3,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
 import type { Access, SessionId, SessionStore } from '../../../src/session.js'
 import { StatusError } from '../../../src/status.js'
-import type { StoreOptions } from '../../../src/stores/options.js'
+import type { CommonOptions } from '../../../src/stores/options.js'
+import type { ValkeyOptions } from '../../../src/stores/valkey/options.js'
 import { valkeyStore } from '../../../src/stores/valkey/store.js'
 import { parseValkeyUrl } from '../../../src/stores/valkey/url.js'
 import { dump, json, sessionOf, START } from '../../store-suite.js'
@@ -30,11 +31,11 @@ export interface Watched {
 }
 
 /** Begins to open a store, which is closed with the test. */
-export function watch (t: Test, url: string, options: StoreOptions = {}): Watched {
+export function watch (t: Test, url: string, options: CommonOptions & ValkeyOptions = {}): Watched {
   const told: Array<string | undefined> = []
   const reports: string[] = []
   const report = ({ message }: Error) => { reports.push(message) }
-  const store = valkeyStore(parseValkeyUrl(url), { deadline: DEADLINE, timeout: 20, report, onAvailability: reason => { told.push(reason) }, ...options })
+  const store = valkeyStore(parseValkeyUrl(url), { answerDeadlineMs: DEADLINE, openTimeoutS: 20, report, onAvailability: reason => { told.push(reason) }, ...options })
   t.teardown(async () => await store.close())
   return { store, told, reports }
 }
@@ -49,7 +50,7 @@ export async function following (master: Server): Promise<void> {
   connection.close()
 }
 
-export async function watchOpened (t: Test, url: string, options?: StoreOptions): Promise<Watched> {
+export async function watchOpened (t: Test, url: string, options?: CommonOptions & ValkeyOptions): Promise<Watched> {
   const watched = watch(t, url, options)
   await watched.store.opened
   return watched

@@ -31,7 +31,7 @@ async function idsOf (store: SessionStore, now: number): Promise<SessionId[]> {
 
 async function openCluster (t: Test, deadline = 10_000): Promise<{ masters: readonly Server[], store: SessionStore }> {
   const { masters, seeds } = await startCluster(t)
-  return { masters, store: await openStore(t, `valkey://${seeds.join(',')}?cluster=true`, { deadline }) }
+  return { masters, store: await openStore(t, `valkey://${seeds.join(',')}?cluster=true`, { answerDeadlineMs: deadline }) }
 }
 
 t.test('some thousand sessions on three masters, while others write', needs(), async t => {

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { isValkeyUrl, parseValkeyUrl, shownEndpoints, type ValkeyTarget } from '../../../src/stores/valkey/url.js'
+import { isStoreUrl } from '../../../src/stores/table.js'
+import { parseValkeyUrl, shownEndpoints, type ValkeyTarget } from '../../../src/stores/valkey/url.js'
 
 const PLAIN: ValkeyTarget = {
   kind: 'valkey', endpoints: [{ host: 'h', port: 6379 }], isCluster: false, username: undefined, password: undefined, database: 0, prefix: 'holdfast', tls: undefined,
@@ -33,7 +34,7 @@ const GOOD: Record<string, Partial<ValkeyTarget>> = {
 
 t.test('URLs that mean a server or a cluster', async t => {
   for (const [url, parts] of Object.entries(GOOD)) {
-    t.ok(isValkeyUrl(url))
+    t.ok(isStoreUrl(url))
     t.strictSame(parseValkeyUrl(url), { ...PLAIN, ...parts }, url)
   }
   t.equal(shownEndpoints(parseValkeyUrl('valkey://u:hunter2@a,[::1]:7?cluster=true')), 'a:6379,[::1]:7')
@@ -93,11 +94,11 @@ const BAD: Record<string, RegExp> = {
 
 t.test('URLs that say something wrong, and what', async t => {
   for (const [url, message] of Object.entries(BAD)) {
-    t.ok(isValkeyUrl(url), url)
+    t.ok(isStoreUrl(url), url)
     t.throws(() => parseValkeyUrl(url), { message }, JSON.stringify(url))
     t.throws(() => parseValkeyUrl(url), { message: /^The URL of the store is wrong: / })
   }
-  for (const url of ['', 'valkey', 'VALKEY://h', 'memory:', 'lmdb:valkey://h', ' valkey://h', 'valkeyx://h', 'constructor:x', '\nredis://h']) t.notOk(isValkeyUrl(url), url)
+  for (const url of ['', 'valkey', 'VALKEY://h', ' valkey://h', 'valkeyx://h', 'constructor:x', '\nredis://h']) t.notOk(isStoreUrl(url), url)
 })
 
 t.test('no message repeats anything of the URL', async t => {
