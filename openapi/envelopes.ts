@@ -1,5 +1,5 @@
 import { COMMANDS } from '../src/commands/index.js'
-import { MAX_BATCH } from '../src/limits.js'
+import { MAX_BATCH_ENVELOPES } from '../src/limits.js'
 import type { Operation } from './operation.js'
 import { ApiDescription, Envelope, EnvelopeReplies, EnvelopeReply, Envelopes, Ready } from './schemas.js'
 
@@ -28,7 +28,7 @@ export const ENVELOPE_OPERATIONS: readonly Operation[] = [
     operationId: 'commands',
     tag: 'envelopes',
     summary: 'Carry out several commands',
-    description: `Takes an array of at most ${MAX_BATCH} envelopes, carries them out in their order, and answers as many replies. Each is atomic by itself; one that fails does not stop the rest.`,
+    description: `Takes an array of at most ${MAX_BATCH_ENVELOPES} envelopes, carries them out in their order, and answers as many replies. Each is atomic by itself; one that fails does not stop the rest.`,
     body: { description: 'Envelopes, in the order to carry them out.', required: true, schema: Envelopes, example: [{ KV_SETQ: KV_SET.example.params }, { KV_GET: KV_GET.example.params }] },
     replies: {
       200: { description: 'The replies in the order of the envelopes; null for a command that has nothing to say.', content: { schema: EnvelopeReplies, example: [null, { KV_GET_RSP: KV_GET.example.reply }] } },

@@ -1,5 +1,5 @@
 import { Type, type SchemaOptions, type TObject, type TSchema } from '@sinclair/typebox'
-import { MAX_BATCH } from '../src/limits.js'
+import { MAX_BATCH_ENVELOPES } from '../src/limits.js'
 import { COMMAND_NAMES, COMMANDS, type CommandName } from '../src/commands/index.js'
 import { st } from '../src/commands/schemas.js'
 import type { Command } from '../src/protocol/command.js'
@@ -91,7 +91,7 @@ const EnvelopeReplyOrNull: TSchema = {
   type: ['object', 'null'],
 }
 
-export const Envelopes = Type.Array(Envelope, { maxItems: MAX_BATCH })
+export const Envelopes = Type.Array(Envelope, { maxItems: MAX_BATCH_ENVELOPES })
 export const EnvelopeReplies = Type.Array(EnvelopeReplyOrNull)
 
 const members = mapValues(representation, ({ schema }) => schema)

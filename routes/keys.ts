@@ -3,8 +3,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { dispatch, isFailure, type Call } from '../src/dispatch.js'
 import type { Gateway } from '../src/protocol/gateway.js'
 import type { JsonText } from '../src/json/text.js'
-import { keyFault } from '../src/key.js'
-import { MAX_KEY_BYTES, MAX_VALUE_LENGTH } from '../src/limits.js'
+import { keyFault, MAX_KEY_BYTES, MAX_VALUE_CHARACTERS } from '../src/limits.js'
 import { checkOf, required } from '../src/protocol/param.js'
 import { entityTag, matchesWeakly, type EntityTags, type Precondition } from '../src/protocol/precondition.js'
 import { opensForParams } from '../src/protocol/request.js'
@@ -52,7 +51,7 @@ export function mountKeys (app: FastifyInstance, gateway: Gateway): void {
   app.patch<{ Params: Static<typeof KeyParams> }>(KEY_URL, { schema }, async (request, reply) => {
     const status = await change(gateway, 'KV_MERGE', request, bodyValue(request))
     if (status === 'ValueSize' && keyFault(request.params.key) !== undefined) refuseAs(status, 'key', KEY_TOO_LONG)
-    if (status === 'ValueSize') refuseAs(status, 'value', `A value can grow to ${MAX_VALUE_LENGTH} characters at most.`)
+    if (status === 'ValueSize') refuseAs(status, 'value', `A value can grow to ${MAX_VALUE_CHARACTERS} characters at most.`)
     return await reply.code(204).send()
   })
 

@@ -5,7 +5,7 @@ import type { FastifyInstance } from 'fastify'
 import { PROBLEM_TYPE, RETRY_AFTER, transportProblem } from './problem.js'
 
 /** Replies shorter than this are always sent: there cannot be enough connections for them to matter. */
-const COUNTED = 64 * 1024
+const LONG_REPLY_CHARACTERS = 64 * 1024
 
 /**
  * Keeps clients that ask faster than they read from filling the memory. Requests that arrive on one connection before
@@ -27,7 +27,7 @@ export function resistPressure (app: FastifyInstance, limit: number): void {
 
   app.addHook('onSend', (_request, reply, payload, done) => {
     const length = typeof payload === 'string' ? payload.length : 0
-    if (length <= COUNTED) return done(null, payload)
+    if (length <= LONG_REPLY_CHARACTERS) return done(null, payload)
     if (unsent + length > limit) {
       reply.removeHeader('etag').code(503).type(PROBLEM_TYPE).header('retry-after', RETRY_AFTER)
       return done(null, Buffer.from(JSON.stringify(transportProblem(503, TOO_MUCH))))

@@ -9,7 +9,7 @@ import { mountKeys } from '../routes/keys.js'
 import { resistPressure } from '../routes/pressure.js'
 import { mountService, refuseOthers, type Readiness } from '../routes/service.js'
 import type { Gateway } from './protocol/gateway.js'
-import { DEFAULT_BODY_LIMIT, MAX_KEY_BYTES, MAX_UNSENT_LENGTH } from './limits.js'
+import { DEFAULT_BODY_BYTES, MAX_KEY_BYTES, MAX_UNSENT_CHARACTERS } from './limits.js'
 
 export interface AppOptions {
   /** Bytes of a request's body; 1 MiB unless given. */
@@ -27,37 +27,37 @@ export interface AppOptions {
 }
 
 /** Characters of a part of the path: a key, each byte of it percent-encoded. */
-const MAX_PART = 3 * MAX_KEY_BYTES
+const MAX_PART_CHARACTERS = 3 * MAX_KEY_BYTES
 
 /** Longer than the 60 seconds that reverse proxies keep an idle connection, so that it is never closed under a request. */
-const KEEP_ALIVE_TIMEOUT = 72_000
+const KEEP_ALIVE_TIMEOUT_MS = 72_000
 
 /** A client that reads nothing of its reply for so many milliseconds is let go. */
-const STALLED_TIMEOUT = 120_000
+const STALLED_TIMEOUT_MS = 120_000
 
 /** The HTTP server of a gateway, without a port: it reads no environment and does not listen. */
 export function buildApp (gateway: Gateway, options: AppOptions = {}): FastifyInstance {
-  const { bodyLimit = DEFAULT_BODY_LIMIT, requestTimeout = 30_000, logger = false, log, readiness = { reason: undefined } } = options
+  const { bodyLimit = DEFAULT_BODY_BYTES, requestTimeout = 30_000, logger = false, log, readiness = { reason: undefined } } = options
   const app = Fastify({
     bodyLimit,
     requestTimeout,
     // Node swaps a requestTimeout smaller than its headersTimeout, and looks only every 30 seconds unless told.
     http: { headersTimeout: requestTimeout, connectionsCheckingInterval: Math.min(requestTimeout, 1000), requireHostHeader: false },
-    keepAliveTimeout: KEEP_ALIVE_TIMEOUT,
-    connectionTimeout: STALLED_TIMEOUT,
+    keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+    connectionTimeout: STALLED_TIMEOUT_MS,
     forceCloseConnections: 'idle',
     // Whoever got through to us while we close is served: a proxy may not be able to send it elsewhere.
     return503OnClosing: false,
     ...log === undefined ? { logger } : { loggerInstance: log },
     // A log line for each request costs a third of the time that it takes to answer it; proxies write one anyway.
     logController: new LogController({ disableRequestLogging: true }),
-    routerOptions: { maxParamLength: MAX_PART },
+    routerOptions: { maxParamLength: MAX_PART_CHARACTERS },
     frameworkErrors: (error, request, reply) => { sendError(error, request, reply) },
     clientErrorHandler: answerMalformed,
   }).withTypeProvider<TypeBoxTypeProvider>().setValidatorCompiler(TypeBoxValidatorCompiler)
   app.setErrorHandler(sendError)
   answerNodesOwn(app)
-  resistPressure(app, options.unsentLimit ?? MAX_UNSENT_LENGTH)
+  resistPressure(app, options.unsentLimit ?? MAX_UNSENT_CHARACTERS)
 
   const mounted = new Map<string, Set<string>>()
   app.addHook('onRoute', ({ url, method }) => {

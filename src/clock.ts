@@ -13,8 +13,8 @@ export interface Moment {
 }
 
 /** How far, in milliseconds, the wall clock may drift away before it is said to have jumped, and how often that is looked at. */
-const TOLERANCE = 5_000
-const LOOK_EVERY = 10_000
+const TOLERANCE_MS = 5_000
+const LOOK_EVERY_MS = 10_000
 
 const MACHINE: TimeSources = {
   wall: Date.now,
@@ -32,7 +32,7 @@ export function thisMoment (sources = MACHINE): Moment {
 /** Reads the moment that a server counts its time from, and warns from now on of jumps of the wall clock. */
 export function startOfTime (warn: (message: string) => void): Moment {
   const since = thisMoment()
-  setInterval(watchForJumps(clockFrom(since), warn), LOOK_EVERY).unref()
+  setInterval(watchForJumps(clockFrom(since), warn), LOOK_EVERY_MS).unref()
   return since
 }
 
@@ -52,7 +52,7 @@ export function watchForJumps (now: () => number, warn: (message: string) => voi
   let known = 0
   return () => {
     const difference = wall() - now()
-    if (Math.abs(difference - known) <= TOLERANCE) return
+    if (Math.abs(difference - known) <= TOLERANCE_MS) return
     known = difference
     const seconds = Math.round(Math.abs(difference) / 1e3)
     const place = difference < 0 ? 'behind' : 'ahead of'

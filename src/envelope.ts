@@ -4,9 +4,9 @@ import { dispatch, isFailure, type Call } from './dispatch.js'
 import type { Gateway } from './protocol/gateway.js'
 import { JsonError } from './json/lexer.js'
 import { scan, type Document, type Node, type Opens } from './json/scanner.js'
-import { MAX_BATCH, MAX_REPLY_LENGTH, TURN } from './limits.js'
+import { MAX_BATCH_ENVELOPES, MAX_REPLY_CHARACTERS, TURN_MS } from './limits.js'
 import { givenBy, opensForParams } from './protocol/request.js'
-import { st, type StatusName } from './status.js'
+import { statusNumber, type StatusName } from './status.js'
 
 /** What an envelope is answered with (PROTOCOL 2). */
 export interface Answer {
@@ -23,7 +23,7 @@ const envelopeOpens: Opens = name => opensByCommand.get(String(name)) ?? (() => 
 const batchOpens: Opens = () => envelopeOpens
 
 function err (status: StatusName, m: string): Answer {
-  return { text: `{"ERR":${JSON.stringify({ st: st(status), m })}}`, isError: true }
+  return { text: `{"ERR":${JSON.stringify({ st: statusNumber(status), m })}}`, isError: true }
 }
 
 function answer (name: string, content: string): Answer {
@@ -31,7 +31,7 @@ function answer (name: string, content: string): Answer {
 }
 
 function failure (name: string, tkn: unknown, status: StatusName, m: string): Answer {
-  return answer(name, JSON.stringify({ tkn: typeof tkn === 'string' ? tkn : null, st: st(status), m }))
+  return answer(name, JSON.stringify({ tkn: typeof tkn === 'string' ? tkn : null, st: statusNumber(status), m }))
 }
 
 /** A body as a document; or the `ERR` reply when it is not JSON. */
@@ -67,7 +67,7 @@ export async function executeAll (gateway: Gateway, body: Buffer, report: Report
   if ('isError' in document) return document
   const { kind, items = [] } = document.root
   if (kind !== 'array') return err('CommandSyntax', 'an array of envelopes')
-  if (items.length > MAX_BATCH) return err('ValueSize', `at most ${MAX_BATCH} envelopes`)
+  if (items.length > MAX_BATCH_ENVELOPES) return err('ValueSize', `at most ${MAX_BATCH_ENVELOPES} envelopes`)
   batches++
   const answers = await executeItems(gateway, document, items, report, isGone).finally(() => { batches-- })
   return { text: `[${answers.map(({ text = 'null' }) => text).join(',')}]`, isError: false }
@@ -75,11 +75,11 @@ export async function executeAll (gateway: Gateway, body: Buffer, report: Report
 
 async function executeItems (gateway: Gateway, document: Document, items: readonly Node[], report: Report, isGone: () => boolean): Promise<Answer[]> {
   const answers: Array<Answer | Promise<Answer>> = []
-  let room = MAX_REPLY_LENGTH
+  let room = MAX_REPLY_CHARACTERS
   let turn = performance.now()
   for (const item of items) {
     const busy = performance.now() - turn
-    if (busy > TURN) {
+    if (busy > TURN_MS) {
       await sleep(busy * batches)
       turn = performance.now()
       if (isGone()) break

@@ -1,7 +1,16 @@
 /** Holdfast as a library: an HTTP server over a gateway over a store. */
 export { buildApp, type AppOptions } from './app.js'
 export { createGateway, type Gateway, type GatewayOptions } from './protocol/gateway.js'
-export type { SessionStore } from './session.js'
+export { openStore, type StoreOptions } from './stores/table.js'
 export { lmdbStore } from './stores/lmdb/store.js'
 export { memoryStore } from './stores/memory.js'
-export { openStore } from './stores/table.js'
+
+// What a store is made of that somebody else writes. `holdfast/store-suite` has the tests that it has to pass.
+export { compareCodePoints } from './json/codepoint.js'
+export type { JsonText } from './json/text.js'
+export {
+  deadline, expire, type Access, type Change, type Found, type Listing, type Names, type Outcome, type Reads, type Session, type SessionCopy,
+  type SessionId, type SessionStore, type View,
+} from './session.js'
+export { StatusError, type StatusName } from './status.js'
+export { decide, noKeys, renews, sessionAfter, viewOf, type Source } from './stores/view.js'

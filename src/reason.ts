@@ -12,3 +12,11 @@ export function reason (error: unknown): string {
   const words = (errno === undefined ? undefined : getSystemErrorMap().get(errno)?.[1]) ?? error.message
   return error.cause instanceof Error ? `${words}: ${reason(error.cause)}` : words
 }
+
+/**
+ * What somebody wrote, as it may be shown to anybody: of a URL the scheme alone, since a password in it that is not encoded can
+ * hold any character, and of `user:password@host` the host alone.
+ */
+export function masked (text: string): string {
+  return text.replace(/:\/\/.*$/s, '://***').replace(/^.*:.*@/s, '***@')
+}

@@ -36,7 +36,7 @@ export const STATUSES = {
 export type StatusName = keyof typeof STATUSES
 
 /** The number of a status as envelopes carry it. */
-export function st (name: StatusName): number {
+export function statusNumber (name: StatusName): number {
   return STATUSES[name].st
 }
 

@@ -10,7 +10,7 @@ import { REST, type RestRoute } from '../routes/rest.js'
 import { buildApp, type AppOptions } from '../src/app.js'
 import { COMMANDS, COMMAND_NAMES } from '../src/commands/index.js'
 import { createGateway, sessionId } from '../src/protocol/gateway.js'
-import { GREATEST_BODY_LIMIT } from '../src/limits.js'
+import { GREATEST_BODY_BYTES } from '../src/limits.js'
 import type { SessionStore } from '../src/session.js'
 import { memoryStore } from '../src/stores/memory.js'
 
@@ -171,9 +171,9 @@ t.test('transport faults are problems', async t => {
 })
 
 t.test('the largest value that can be stored can be read', async t => {
-  const { send, tkn, session } = await start(t, { bodyLimit: GREATEST_BODY_LIMIT })
+  const { send, tkn, session } = await start(t, { bodyLimit: GREATEST_BODY_BYTES })
   const frame = '{"value":""}'
-  const value = `"${'a'.repeat(GREATEST_BODY_LIMIT - frame.length)}"`
+  const value = `"${'a'.repeat(GREATEST_BODY_BYTES - frame.length)}"`
   t.equal((await send('PUT', `${session}/keys/a`, `{"value":${value}}`)).statusCode, 201)
   t.equal((await send('GET', `${session}/keys/a`)).payload === `{"value":${value}}`, true)
   t.equal((await send('GET', `${session}/keys?key=a`)).payload === `{"tkn":"${tkn}","keys":{"a":${value}}}`, true)

@@ -2,10 +2,10 @@ import { parseArgs, type ParseArgsConfig } from 'node:util'
 import leven from 'leven'
 import type { Setting } from './settings.js'
 import type { Flag } from './data-commands.js'
-import { masked } from '../masked.js'
+import { masked } from '../reason.js'
 
 /** A value as somebody wrote it, and the option or variable they wrote it in. */
-export interface Given { readonly source: string, readonly text: string }
+export interface GivenSetting { readonly source: string, readonly text: string }
 
 /** What a command line may hold. */
 export interface Accepted {
@@ -22,7 +22,7 @@ export interface Accepted {
 export interface Arguments {
   readonly flags: ReadonlySet<string>
   /** By the name of the setting. */
-  readonly given: ReadonlyMap<string, Given>
+  readonly given: ReadonlyMap<string, GivenSetting>
   readonly argument: string | undefined
 }
 
@@ -35,7 +35,7 @@ export interface Arguments {
  */
 export function readArguments (argv: readonly string[], accepted: Accepted, every: readonly Setting[], faults: string[]): Arguments {
   const { program, settings, flags } = accepted
-  const found = { flags: new Set<string>(), given: new Map<string, Given>() }
+  const found = { flags: new Set<string>(), given: new Map<string, GivenSetting>() }
   const names = [...settings.map(({ option }) => option), ...Object.keys(flags).map(name => `--${name}`)]
   let argument: string | undefined
   let unknown = -1
@@ -78,8 +78,8 @@ function optionsOf (settings: readonly Setting[], flags: Readonly<Record<string,
  *
  * @param faults are added to
  */
-export function readVariables (env: NodeJS.ProcessEnv, settings: readonly Setting[], faults: string[]): ReadonlyMap<string, Given> {
-  const given = new Map<string, Given>()
+export function readVariables (env: NodeJS.ProcessEnv, settings: readonly Setting[], faults: string[]): ReadonlyMap<string, GivenSetting> {
+  const given = new Map<string, GivenSetting>()
   for (const [variable, text] of Object.entries(env)) {
     if (!variable.startsWith('HOLDFAST_') || text === undefined) continue
     const setting = settings.find(setting => setting.variable === variable)

@@ -1,11 +1,10 @@
 import { availableParallelism } from 'node:os'
 import type { TSchema } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
-import { readArguments, readVariables, unknownName, type Given } from './arguments.js'
+import { readArguments, readVariables, unknownName, type GivenSetting } from './arguments.js'
 import { DATA_COMMANDS, type DataCommand, type DataCommandName, type Flag } from './data-commands.js'
 import { commandHelp, mainHelp } from './help.js'
-import { masked } from '../masked.js'
-import { reason } from '../reason.js'
+import { masked, reason } from '../reason.js'
 import { ConfigSchema, quotedForms, shortForms, SETTINGS, type Config, type Setting } from './settings.js'
 import { isStoreUrl, parseStoreUrl, rowOf, STORE_ROWS, type StoreLocation } from '../stores/table.js'
 
@@ -96,7 +95,7 @@ function faulty (program: string, faults: readonly string[]): Reading {
 }
 
 /** The value of every setting: the one given, or else the default; and what the URL of the store says, if it is right. */
-function readValues (settings: readonly Setting[], given: ReadonlyMap<string, Given>, faults: string[]): { values: Record<string, unknown>, store: StoreLocation | undefined } {
+function readValues (settings: readonly Setting[], given: ReadonlyMap<string, GivenSetting>, faults: string[]): { values: Record<string, unknown>, store: StoreLocation | undefined } {
   const values: Record<string, unknown> = {}
   let store: StoreLocation | undefined
   for (const { name, allowed, default: usual } of settings) {
@@ -121,7 +120,7 @@ function readStore (source: string, url: string, faults: string[]): StoreLocatio
 }
 
 /** The faults of settings that were given, and mean nothing for the store that was chosen. */
-function pointless (given: ReadonlyMap<string, Given>, { kind }: StoreLocation): string[] {
+function pointless (given: ReadonlyMap<string, GivenSetting>, { kind }: StoreLocation): string[] {
   return SETTINGS.flatMap(({ name, store = kind }) => {
     const { source } = given.get(name) ?? {}
     return source === undefined || store === kind ? [] : [`${source}: means nothing for ${kind}:, but for a store on Valkey or Redis`]

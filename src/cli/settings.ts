@@ -1,5 +1,5 @@
 import { Type, type Static, type TSchema } from '@sinclair/typebox'
-import { DEFAULT_BODY_LIMIT, GREATEST_BODY_LIMIT } from '../limits.js'
+import { DEFAULT_BODY_BYTES, GREATEST_BODY_BYTES } from '../limits.js'
 import { STORE_ROWS, type StoreKind, type StoreLocation } from '../stores/table.js'
 
 /** The forms of the URLs of stores, as they stand in help. */
@@ -83,11 +83,11 @@ export const ConfigSchema = Type.Object({
     allowed: '`auto` or a whole number from 1 to 99',
   }),
   bodyLimit: Type.Integer({
-    default: DEFAULT_BODY_LIMIT,
+    default: DEFAULT_BODY_BYTES,
     hint: 'bytes',
     description: 'the largest request body, from 1024 to 16777216',
     minimum: 1024,
-    maximum: GREATEST_BODY_LIMIT,
+    maximum: GREATEST_BODY_BYTES,
   }),
   logLevel: Type.Union(LOG_LEVELS.map(level => Type.Literal(level)), {
     default: 'warn',

@@ -1,20 +1,19 @@
 import { Type } from '@sinclair/typebox'
 import { keyCommand } from '../protocol/command.js'
 import type { JsonText } from '../json/text.js'
-import { keyFault } from '../key.js'
-import { MAX_REPLY_LENGTH } from '../limits.js'
+import { keyFault, MAX_REPLY_CHARACTERS } from '../limits.js'
 import { optional } from '../protocol/param.js'
 import { MapOf } from '../protocol/schema.js'
 import type { View } from '../session.js'
-import { st as numberOf, StatusError } from '../status.js'
+import { statusNumber, StatusError } from '../status.js'
 import { count, EXAMPLE_TOKEN, KeyNames, keyNamesParam, Keys, st, statusReply, tknParam, Token } from './schemas.js'
 
-const ok = numberOf('Ok')
+const ok = statusNumber('Ok')
 
 /** Refuses more text than one reply may carry, before it is put together. */
 export function assertReadable (length: number, param: string): void {
-  if (length > MAX_REPLY_LENGTH) {
-    throw new StatusError('ValueSize', param, `The values together are longer than ${MAX_REPLY_LENGTH} characters: ask for fewer at a time.`)
+  if (length > MAX_REPLY_CHARACTERS) {
+    throw new StatusError('ValueSize', param, `The values together are longer than ${MAX_REPLY_CHARACTERS} characters: ask for fewer at a time.`)
   }
 }
 
@@ -56,7 +55,7 @@ export const KV_RMV = keyCommand({
   plan: ({ tkn, keys }) => ({
     reads: { has: keys },
     change: { writes: new Map(keys.filter(key => keyFault(key) === undefined).map(key => [key, null])) },
-    decide: view => ({ reply: { tkn, keys: new Map(keys.map(key => [key, numberOf(view.has(key) ? 'KeyRemoved' : 'KeyNotExist')])) } }),
+    decide: view => ({ reply: { tkn, keys: new Map(keys.map(key => [key, statusNumber(view.has(key) ? 'KeyRemoved' : 'KeyNotExist')])) } }),
   }),
 })
 

@@ -1,6 +1,5 @@
 import { Type } from '@sinclair/typebox'
-import { isLonger, keyFault } from '../key.js'
-import { MAX_NAME_BYTES, MAX_SECONDS } from '../limits.js'
+import { isLonger, keyFault, MAX_DURATION_S, MAX_NAME_BYTES } from '../limits.js'
 import { optional, required } from '../protocol/param.js'
 import { JsonValue, MapOf } from '../protocol/schema.js'
 import type { StatusName } from '../status.js'
@@ -33,7 +32,7 @@ export const statusReply = Type.Object({ tkn: Token, keys: KeyStatuses })
 
 /** Whole seconds. */
 export function seconds (description: string) {
-  return Type.Integer({ minimum: 0, maximum: MAX_SECONDS, format: 'int64', description })
+  return Type.Integer({ minimum: 0, maximum: MAX_DURATION_S, format: 'int64', description })
 }
 
 export const Expiry = Type.Object({

@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox'
 import { command } from '../protocol/command.js'
-import { st as numberOf } from '../status.js'
+import { statusNumber } from '../status.js'
 import { VERSION } from '../version.js'
 import { st } from './schemas.js'
 
@@ -20,7 +20,7 @@ export const SV_INFO = command({
   }),
   example: { params: {}, reply: { st: 1, serverVersion: VERSION, protocolVersion: PROTOCOL_VERSION, store: 'lmdb' } },
   run: async gateway => ({
-    st: numberOf('Ok'),
+    st: statusNumber('Ok'),
     serverVersion: VERSION,
     protocolVersion: PROTOCOL_VERSION,
     store: gateway.store.kind,

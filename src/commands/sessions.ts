@@ -4,10 +4,10 @@ import { command } from '../protocol/command.js'
 import { access, sessionId, type Gateway } from '../protocol/gateway.js'
 import { optional, required } from '../protocol/param.js'
 import { deadline, type Session } from '../session.js'
-import { st as numberOf, StatusError } from '../status.js'
+import { statusNumber, StatusError } from '../status.js'
 import { count, EXAMPLE_TOKEN, expiryParam, ExpiryInfo, name, nameParam, seconds, st, tknParam, Token } from './schemas.js'
 
-const ok = numberOf('Ok')
+const ok = statusNumber('Ok')
 
 /** Tokens that SH_EXISTS looks up before it lets other requests have their turn. */
 const TOKENS_PER_TURN = 1000

@@ -1,8 +1,8 @@
 import { Type } from '@sinclair/typebox'
 import { keyCommand, type Plan } from '../protocol/command.js'
 import type { JsonText } from '../json/text.js'
-import { keyFault } from '../key.js'
-import { st as numberOf, type StatusName } from '../status.js'
+import { keyFault } from '../limits.js'
+import { statusNumber, type StatusName } from '../status.js'
 import { count, EXAMPLE_TOKEN, keysParam, KeyStatuses, st, statusReply, tknParam, Token } from './schemas.js'
 
 /** Why a key cannot be stored with a value; undefined when it can. */
@@ -20,11 +20,11 @@ function storable (keys: ReadonlyMap<string, JsonText>): Map<string, JsonText> {
 
 /** What becomes of each key. @param stored of one that can be stored */
 function statusesOf (keys: ReadonlyMap<string, JsonText>, stored: (key: string) => StatusName): Statuses {
-  return new Map([...keys].map(([key, value]) => [key, numberOf(entryFault(key, value) ?? stored(key))]))
+  return new Map([...keys].map(([key, value]) => [key, statusNumber(entryFault(key, value) ?? stored(key))]))
 }
 
-const KEY_SET = numberOf('KeySet')
-const KEY_UPDATED = numberOf('KeyUpdated')
+const KEY_SET = statusNumber('KeySet')
+const KEY_UPDATED = statusNumber('KeyUpdated')
 
 /** The reply of a quiet command: nothing, unless some key was not stored; then those keys. */
 function quietReply (tkn: string, statuses: Statuses) {
@@ -112,6 +112,6 @@ export const KV_CLEAR_SET = keyCommand({
   plan: ({ tkn, keys }) => ({
     reads: {},
     change: { clear: true, writes: storable(keys) },
-    decide: view => ({ reply: { st: numberOf('Ok'), tkn, cnt: view.size, keys: statusesOf(keys, () => 'KeySet') } }),
+    decide: view => ({ reply: { st: statusNumber('Ok'), tkn, cnt: view.size, keys: statusesOf(keys, () => 'KeySet') } }),
   }),
 })

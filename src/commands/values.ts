@@ -5,12 +5,11 @@ import { JsonError } from '../json/lexer.js'
 import { openAll, scanText, type Document, type Node } from '../json/scanner.js'
 import { along, descend } from '../json/pointer.js'
 import type { JsonText } from '../json/text.js'
-import { keyFault } from '../key.js'
-import { MAX_VALUE_LENGTH } from '../limits.js'
+import { keyFault, MAX_VALUE_CHARACTERS } from '../limits.js'
 import { required } from '../protocol/param.js'
 import { JsonValue, MapOf } from '../protocol/schema.js'
 import type { View } from '../session.js'
-import { st as numberOf, StatusError, type StatusName } from '../status.js'
+import { statusNumber, StatusError, type StatusName } from '../status.js'
 import { entryFault, type Statuses } from './store.js'
 import { parsePath, pathParam, searching, type Path } from './path.js'
 import { count, EXAMPLE_TOKEN, keyParam, keysParam, st, statusReply, tknParam, Token } from './schemas.js'
@@ -27,7 +26,7 @@ function changeEach (keys: ReadonlyMap<string, JsonText>, view: View, change: (o
   const statuses: Statuses = new Map()
   for (const [key, operand] of keys) {
     const { status, value } = change(operand, view.get(key), key)
-    statuses.set(key, numberOf(status))
+    statuses.set(key, statusNumber(status))
     if (value !== undefined) writes.set(key, value)
   }
   return { writes, statuses }
@@ -39,7 +38,7 @@ function appended (operand: JsonText, current: JsonText | undefined, key: string
   if (current === undefined) return { status: 'KeyNotExist' }
   const value = append(current, operand)
   if (value === undefined) return { status: 'ValueTypeInvalid' }
-  return value.length > MAX_VALUE_LENGTH ? { status: 'ValueSize' } : { status: 'Ok', value }
+  return value.length > MAX_VALUE_CHARACTERS ? { status: 'ValueSize' } : { status: 'Ok', value }
 }
 
 export const KV_APPEND = keyCommand({
@@ -63,7 +62,7 @@ function merged (patch: JsonText, current: JsonText | undefined, key: string): C
   if (fault !== undefined) return { status: fault }
   if (patch === 'null') return { status: 'KeyRemoved', value: null }
   const value = mergePatch(current, patch)
-  if (value.length > MAX_VALUE_LENGTH) return { status: 'ValueSize' }
+  if (value.length > MAX_VALUE_CHARACTERS) return { status: 'ValueSize' }
   return { status: current === undefined ? 'KeySet' : 'KeyUpdated', value }
 }
 
@@ -96,8 +95,8 @@ function places (path: Path, current: JsonText): { document: Document, nodes: No
 function updated (path: Path, current: JsonText, value: JsonText): { text: JsonText, cnt: number } {
   const { document, nodes } = places(path, current)
   if (nodes.length === 0) throw new StatusError('PathNotExist', 'path')
-  if (current.length + nodes.length * value.length > MAX_VALUE_LENGTH) {
-    throw new StatusError('ValueSize', 'value', `A value can grow to ${MAX_VALUE_LENGTH} characters at most.`)
+  if (current.length + nodes.length * value.length > MAX_VALUE_CHARACTERS) {
+    throw new StatusError('ValueSize', 'value', `A value can grow to ${MAX_VALUE_CHARACTERS} characters at most.`)
   }
   const { text, count } = replace(document, nodes, value)
   // The scalar null can only stand where the whole value was replaced.
@@ -134,7 +133,7 @@ export const KV_UPDATE = keyCommand({
         const current = view.get(key)
         if (current === undefined) throw new StatusError('KeyNotExist', 'key')
         const { text, cnt } = searching(() => updated(path, current, value))
-        return { reply: { st: numberOf('Ok'), tkn, key, cnt }, writes: new Map([[key, text]]) }
+        return { reply: { st: statusNumber('Ok'), tkn, key, cnt }, writes: new Map([[key, text]]) }
       },
     }
   },

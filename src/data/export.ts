@@ -14,7 +14,7 @@ export interface Exported {
 }
 
 /** Bytes that are collected before they are written. */
-const WRITE = 65_536
+const WRITE_BYTES = 65_536
 
 /**
  * Writes every session that is alive at `now`, one after the other, waiting for the output whenever it is behind. The
@@ -73,7 +73,7 @@ function collector (output: Writable) {
       bytes += size
       length += size
       pending.push(text)
-      return length >= WRITE
+      return length >= WRITE_BYTES
     },
 
     /** Resolves when the output has taken everything, and rejects when it has failed. */

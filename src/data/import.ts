@@ -2,10 +2,10 @@ import type { FileHandle } from 'node:fs/promises'
 import { reason } from '../reason.js'
 import { expire, type Session, type SessionCopy, type SessionStore } from '../session.js'
 import { InputError } from '../stores/input-error.js'
-import { checkHeader, isEnd, LineFault, MAX_LINE_BYTES, parseSession } from './line.js'
+import { checkExportHeader, isEnd, LineFault, MAX_LINE_BYTES, parseSession } from './line.js'
 import { readLines } from './read-lines.js'
 import type { Part, Watch } from '../stores/data-store.js'
-import { count } from './words.js'
+import { counted } from './words.js'
 
 /** Bytes that the first line has at most: of a file that is something else altogether no more is read. */
 const MAX_HEADER_BYTES = 1024
@@ -14,7 +14,7 @@ const MAX_HEADER_BYTES = 1024
 const MAX_FAULTS = 10
 
 /** Sessions, and bytes of their lines, that are given to the store at once, so that they can share its transactions. */
-const BATCH = 1000
+const BATCH_SESSIONS = 1000
 const BATCH_BYTES = 4 * 1024 * 1024
 
 /** How far an import is: bytes of the file that are checked, then sessions of it that are dealt with. */
@@ -79,7 +79,7 @@ export async function importSessions (
       watch.report?.({ phase: 'import', done: counts.sessions + counts.kept + counts.expired, of })
     }
   } catch (error) {
-    const done = `${counts.sessions.toLocaleString('en')} of ${count(of, 'session')}`
+    const done = `${counts.sessions.toLocaleString('en')} of ${counted(of, 'session')}`
     throw new Error(`stopped when ${done} were imported, and can be run again to go on: ${reason(error)}`)
   }
   return counts
@@ -94,7 +94,7 @@ async function checkBeginning (file: FileHandle): Promise<void> {
   const { bytesRead, buffer } = await file.read(Buffer.alloc(MAX_HEADER_BYTES), 0, MAX_HEADER_BYTES, 0)
   const beginning = buffer.subarray(0, bytesRead)
   const lineEnd = beginning.indexOf('\n')
-  const fault = lineFault(() => checkHeader(beginning.subarray(0, lineEnd < 0 ? bytesRead : lineEnd)))
+  const fault = lineFault(() => checkExportHeader(beginning.subarray(0, lineEnd < 0 ? bytesRead : lineEnd)))
   if (fault !== undefined) throw faulty([`line 1: ${fault}`])
 }
 
@@ -132,7 +132,7 @@ async function * batches (file: FileHandle): AsyncGenerator<SessionCopy[]> {
     if (number === 1 || isEnd(bytes)) continue
     batch.push(parseSession(bytes))
     length += bytes.length
-    if (batch.length < BATCH && length < BATCH_BYTES) continue
+    if (batch.length < BATCH_SESSIONS && length < BATCH_BYTES) continue
     yield batch
     batch = []
     length = 0

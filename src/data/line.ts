@@ -2,8 +2,7 @@ import { compareCodePoints } from '../json/codepoint.js'
 import { JsonError } from '../json/lexer.js'
 import { decodeString, MAX_DEPTH, scan, type Document, type Node, type Opens } from '../json/scanner.js'
 import type { JsonText } from '../json/text.js'
-import { isLonger, keyFault } from '../key.js'
-import { GREATEST_BODY_LIMIT, MAX_KEY_BYTES, MAX_NAME_BYTES, MAX_SECONDS } from '../limits.js'
+import { GREATEST_BODY_BYTES, isLonger, keyFault, MAX_DURATION_S, MAX_KEY_BYTES, MAX_NAME_BYTES } from '../limits.js'
 import type { SessionCopy, SessionId } from '../session.js'
 import { quoted, size } from './words.js'
 
@@ -18,7 +17,7 @@ import { quoted, size } from './words.js'
 // epoch. A value is the exact text that was stored, but for line ends, which can only stand between its tokens. The last
 // line is there because a text that was cut off between two lines would otherwise be taken for a smaller export.
 
-export const FORMAT = 1
+export const EXPORT_FORMAT = 1
 export const END_LINE = '{"holdfast":"end"}'
 
 /** Bytes of a line: one that is longer could not be read into memory on an ordinary machine. */
@@ -28,7 +27,7 @@ export const MAX_LINE_BYTES = 2 ** 30
 export class LineFault extends Error {}
 
 export function headerLine (now: number): string {
-  return `{"holdfast":"export","format":${FORMAT},"exportedAtMs":${now}}`
+  return `{"holdfast":"export","format":${EXPORT_FORMAT},"exportedAtMs":${now}}`
 }
 
 /** The line of a session in pieces, none longer than a key and its value, without the line end. */
@@ -45,10 +44,10 @@ export function * sessionLine ({ id, session, keys }: SessionCopy): Generator<st
 }
 
 /** @throws {LineFault} when the line is not the one that an export of this format begins with */
-export function checkHeader (bytes: Buffer): void {
+export function checkExportHeader (bytes: Buffer): void {
   if (markOf(bytes) !== '"export"') throw new LineFault('is not what an export begins with')
   const document = scanLine(bytes)
-  if (memberOf(document, 'format') !== String(FORMAT)) throw new LineFault(`format: this version of Holdfast reads format ${FORMAT}`)
+  if (memberOf(document, 'format') !== String(EXPORT_FORMAT)) throw new LineFault(`format: this version of Holdfast reads format ${EXPORT_FORMAT}`)
   whole(fieldsOf(document, document.root, '', ['holdfast', 'format', 'exportedAtMs']).exportedAtMs, Number.MAX_SAFE_INTEGER)
 }
 
@@ -83,8 +82,8 @@ export function parseSession (bytes: Buffer): SessionCopy {
     session: {
       name: nameOf(fields.name),
       shared: boolean(fields.shared),
-      duration: whole(expiry.duration, MAX_SECONDS),
-      idle: whole(expiry.idle, MAX_SECONDS),
+      duration: whole(expiry.duration, MAX_DURATION_S),
+      idle: whole(expiry.idle, MAX_DURATION_S),
       deleteSession: boolean(expiry.deleteSession),
       startedAt: whole(expiry.startedAtMs, Number.MAX_SAFE_INTEGER),
       usedAt: whole(expiry.usedAtMs, Number.MAX_SAFE_INTEGER),
@@ -178,5 +177,5 @@ function keysOf (document: Document, { names, items }: Node): ReadonlyMap<string
 
 function valueFault ({ kind, start, end }: Node): string | undefined {
   if (kind === 'null') return 'null is not a value'
-  return end - start > GREATEST_BODY_LIMIT ? `the value is longer than ${size(GREATEST_BODY_LIMIT)}` : undefined
+  return end - start > GREATEST_BODY_BYTES ? `the value is longer than ${size(GREATEST_BODY_BYTES)}` : undefined
 }

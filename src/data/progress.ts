@@ -12,7 +12,7 @@ export interface Progress {
 }
 
 /** Milliseconds that the line stands before it is written again. */
-const PACE = 250
+const PACE_MS = 250
 
 const ERASE = '\r\u001b[K'
 
@@ -24,7 +24,7 @@ export function progressOn (terminal: Terminal, elapsed = () => performance.now(
   return {
     show (text) {
       if (elapsed() < next) return
-      next = elapsed() + PACE
+      next = elapsed() + PACE_MS
       shown = true
       // A line that is as wide as the terminal would wrap, and could not be written over. Some say that they have no columns.
       terminal.write(ERASE + text().slice(0, (terminal.columns || 80) - 1))

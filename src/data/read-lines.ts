@@ -3,7 +3,7 @@ import { InputError } from '../stores/input-error.js'
 import { size } from './words.js'
 
 /** Bytes read at a time: a line that lies in one of them is not copied. */
-const CHUNK = 2 ** 20
+const CHUNK_BYTES = 2 ** 20
 const LF = 0x0a
 
 export interface Line {
@@ -27,7 +27,7 @@ export async function * readLines (file: FileHandle, most: number): AsyncGenerat
   let length = 0
   let position = 0
   while (true) {
-    const { bytesRead, buffer } = await file.read(Buffer.allocUnsafe(CHUNK), 0, CHUNK, position)
+    const { bytesRead, buffer } = await file.read(Buffer.allocUnsafe(CHUNK_BYTES), 0, CHUNK_BYTES, position)
     if (bytesRead === 0) break
     const chunk = buffer.subarray(0, bytesRead)
     let from = 0

@@ -1,7 +1,7 @@
 import type { Exported } from './export.js'
 import type { Imported, ImportState } from './import.js'
 import type { Backup, Inspection, Part, Verification } from '../stores/data-store.js'
-import { count, size } from './words.js'
+import { counted, size } from './words.js'
 
 // What the commands print: how far they are, in one line, and in the end what came of them.
 
@@ -23,32 +23,32 @@ export function copying (part: Part): string {
 }
 
 export function verifying (part: Part): string {
-  return `checked ${count(part.done, 'record')} of ${part.of.toLocaleString('en')}${percent(part)}`
+  return `checked ${counted(part.done, 'record')} of ${part.of.toLocaleString('en')}${percent(part)}`
 }
 
 export function exporting ({ sessions, bytes }: Exported): string {
-  return `exported ${count(sessions, 'session')}, ${size(bytes)}`
+  return `exported ${counted(sessions, 'session')}, ${size(bytes)}`
 }
 
 export function importing ({ phase, ...part }: ImportState): string {
   return phase === 'check'
     ? `checked ${size(part.done)} of ${size(part.of)}${percent(part)}`
-    : `imported ${count(part.done, 'session')} of ${part.of.toLocaleString('en')}${percent(part)}`
+    : `imported ${counted(part.done, 'session')} of ${part.of.toLocaleString('en')}${percent(part)}`
 }
 
 export function backedUp (directory: string, { sessions, keys, bytes, damaged }: Backup): Report {
-  const made = `backed up ${count(sessions, 'session')} with ${count(keys, 'key')} to ${directory} (${size(bytes)})\n`
-  const fault = `damaged, in the store as in its backup: ${count(damaged, 'record')}; holdfast inspect --verify says which\n`
+  const made = `backed up ${counted(sessions, 'session')} with ${counted(keys, 'key')} to ${directory} (${size(bytes)})\n`
+  const fault = `damaged, in the store as in its backup: ${counted(damaged, 'record')}; holdfast inspect --verify says which\n`
   return { text: damaged > 0 ? made + fault : made, damaged: damaged > 0 }
 }
 
 export function exported ({ sessions, keys, bytes }: Exported): Report {
-  return { text: `exported ${count(sessions, 'session')} with ${count(keys, 'key')} (${size(bytes)})\n`, damaged: false }
+  return { text: `exported ${counted(sessions, 'session')} with ${counted(keys, 'key')} (${size(bytes)})\n`, damaged: false }
 }
 
 export function imported ({ sessions, keys, kept, expired }: Imported): Report {
   const rest = `kept ${kept.toLocaleString('en')} that the store had already; left out ${expired.toLocaleString('en')} that have expired`
-  return { text: `imported ${count(sessions, 'session')} with ${count(keys, 'key')}; ${rest}\n`, damaged: false }
+  return { text: `imported ${counted(sessions, 'session')} with ${counted(keys, 'key')}; ${rest}\n`, damaged: false }
 }
 
 /** @param verification undefined when nobody asked for it */
@@ -66,7 +66,7 @@ export function inspected (found: Inspection, verification: Verification | undef
 }
 
 function verified ({ records, damaged, examples }: Verification): string {
-  if (damaged === 0) return `${count(records, 'record')}, none is damaged`
+  if (damaged === 0) return `${counted(records, 'record')}, none is damaged`
   const listed = examples.length < damaged ? `; ${examples.length} of them` : ''
-  return `${count(records, 'record')}, damaged ${damaged.toLocaleString('en')}${listed}:`
+  return `${counted(records, 'record')}, damaged ${damaged.toLocaleString('en')}${listed}:`
 }

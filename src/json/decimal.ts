@@ -9,7 +9,7 @@ interface Decimal {
 const NUMBER = /^(-?)(\d+)(?:\.(\d+))?(?:[eE]\+?(-?\d+))?$/
 
 /** Whole numbers of at most this many characters are exact as JavaScript's. */
-const EXACT_LENGTH = 15
+const EXACT_DIGITS = 15
 const WHOLE = /^-?\d+$/
 
 function trimZeros (digits: string): string {
@@ -44,7 +44,7 @@ function compareMagnitudes (a: Decimal, b: Decimal): number {
  * @returns less than, equal to or greater than 0
  */
 export function compareDecimals (a: string, b: string): number {
-  if (a.length <= EXACT_LENGTH && b.length <= EXACT_LENGTH && WHOLE.test(a) && WHOLE.test(b)) return Number(a) - Number(b)
+  if (a.length <= EXACT_DIGITS && b.length <= EXACT_DIGITS && WHOLE.test(a) && WHOLE.test(b)) return Number(a) - Number(b)
   const [left, right] = [parse(a), parse(b)]
   if (left.negative !== right.negative) return left.negative ? -1 : 1
   return left.negative ? compareMagnitudes(right, left) : compareMagnitudes(left, right)

@@ -1,12 +1,12 @@
 import { createContext, Script } from 'node:vm'
 
 /** Milliseconds that a search inside values may take before it is ended. */
-export const SEARCH_TIMEOUT = 500
+export const SEARCH_TIMEOUT_MS = 500
 
-/** A search took longer than SEARCH_TIMEOUT, or more of the stack than there is. */
+/** A search took longer than SEARCH_TIMEOUT_MS, or more of the stack than there is. */
 export class SearchLimitError extends Error {
   constructor () {
-    super(`the search takes longer than ${SEARCH_TIMEOUT} ms, or too much memory`)
+    super(`the search takes longer than ${SEARCH_TIMEOUT_MS} ms, or too much memory`)
     this.name = 'SearchLimitError'
   }
 }
@@ -18,7 +18,7 @@ const context = createContext({ run: () => work() })
 
 /**
  * Runs a pure task that a client's query may make exponentially long, such as a regular expression of RFC 9535, and ends it
- * after SEARCH_TIMEOUT, so that one client cannot hold everybody else's requests. node:vm is the only way to end code
+ * after SEARCH_TIMEOUT_MS, so that one client cannot hold everybody else's requests. node:vm is the only way to end code
  * that runs synchronously. The task must not call into native modules: it is cut off wherever it stands.
  *
  * The limit is one of elapsed time, which on a busy machine may pass without the task running; then it runs again.
@@ -39,12 +39,12 @@ function runWork (): unknown {
   while (true) {
     const before = process.cpuUsage()
     try {
-      return script.runInContext(context, { timeout: SEARCH_TIMEOUT })
+      return script.runInContext(context, { timeout: SEARCH_TIMEOUT_MS })
     } catch (error) {
       // A RangeError is what V8 throws when the stack is used up, and a filter of RFC 9535 can use up any.
       if (error instanceof RangeError) throw new SearchLimitError()
       if (!isTimeout(error)) throw error
-      if (worked(before) >= SEARCH_TIMEOUT / 2) throw new SearchLimitError()
+      if (worked(before) >= SEARCH_TIMEOUT_MS / 2) throw new SearchLimitError()
     }
   }
 }

@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer'
 
-const BLOCK = 4096
+const BLOCK_BYTES = 4096
 
 function isContinuation (byte: number | undefined): boolean {
   return byte !== undefined && (byte & 0xc0) === 0x80
@@ -19,7 +19,7 @@ function sequenceLength (lead: number): number {
 export function firstIllFormed (bytes: Buffer): number {
   let at = 0
   while (true) {
-    let end = Math.min(at + BLOCK, bytes.length)
+    let end = Math.min(at + BLOCK_BYTES, bytes.length)
     for (let spare = 0; spare < 3 && isContinuation(bytes[end]); spare++) end++
     if (!isUtf8(bytes.subarray(at, end))) break
     at = end

@@ -12,10 +12,10 @@ export const FAILED = 1
 export const MISCONFIGURED = 2
 
 /** Milliseconds that requests under way have to finish in after a signal. */
-export const GRACE = 10_000
+export const GRACE_MS = 10_000
 
 /** Milliseconds that everything else has after that, before the process is ended whatever it does. */
-export const SLACK = 1_000
+export const SLACK_MS = 1_000
 
 /** A fault that ends the start and is the operator's to mend: its message says all, so that no stack is shown. */
 export class StartError extends Error {}
@@ -61,7 +61,7 @@ const FAULTS: Skipped = ['SIGILL', 'SIGTRAP', 'SIGABRT', 'SIGBUS', 'SIGFPE', 'SI
  * @param skip signals that mean nothing here
  * @returns `close` ends it as a signal does, `uninstall` has all this forgotten
  */
-export function endGracefully (log: Logger, close: () => Promise<void>, delay = GRACE + SLACK, skip: Skipped = []): { close (): void, uninstall (): void } {
+export function endGracefully (log: Logger, close: () => Promise<void>, delay = GRACE_MS + SLACK_MS, skip: Skipped = []): { close (): void, uninstall (): void } {
   return closeWithGrace({ delay, logger: log, skip: [...FAULTS, ...skip] }, async ({ err, signal, manual }) => {
     const asked = signal !== undefined || manual === true
     if (asked) log.info(signal === undefined ? 'stopping as it was told to' : `stopping because of ${signal}`)
@@ -79,18 +79,18 @@ export interface Sweepable {
 }
 
 /** Sessions freed in one step, so that requests wait for it 5 ms at most; the store cuts it short when it takes too long. */
-const SWEEP_LIMIT = 50
+const SWEEP_SESSIONS = 50
 
 /** Milliseconds of rest after a step that found something, at least, and after one that did not. */
-const SWEEP_PAUSE = 10
-const SWEEP_REST = 1_000
+const SWEEP_PAUSE_MS = 10
+const SWEEP_REST_MS = 1_000
 
 /**
  * How many times as long as the step that rest is: four fifths of the time are left to requests. When there is work still after
  * minutes (here in milliseconds), more expires than is freed that way, and half of the time has to do.
  */
 const SWEEP_PAUSE_STEPS = 4
-const SWEEP_PATIENCE = 300_000
+const SWEEP_PATIENCE_MS = 300_000
 const SWEEP_HURRY_STEPS = 1
 
 /**
@@ -108,25 +108,25 @@ export function sweepRegularly ({ store, now }: Sweepable, report: (error: unkno
 
   async function step (): Promise<void> {
     const begun = elapsed()
-    const freed = await store.sweep(now(), SWEEP_LIMIT).catch(error => {
+    const freed = await store.sweep(now(), SWEEP_SESSIONS).catch(error => {
       report(error)
       return 0
     })
     if (freed === 0) {
       busySince = Infinity
-      return schedule(SWEEP_REST)
+      return schedule(SWEEP_REST_MS)
     }
     const ended = elapsed()
     busySince = Math.min(busySince, begun)
-    const steps = ended - busySince > SWEEP_PATIENCE ? SWEEP_HURRY_STEPS : SWEEP_PAUSE_STEPS
-    schedule(Math.max(SWEEP_PAUSE, steps * (ended - begun)))
+    const steps = ended - busySince > SWEEP_PATIENCE_MS ? SWEEP_HURRY_STEPS : SWEEP_PAUSE_STEPS
+    schedule(Math.max(SWEEP_PAUSE_MS, steps * (ended - begun)))
   }
 
   function schedule (delay: number): void {
     if (!stopped) timer = setTimeout(() => { underWay = step() }, delay).unref()
   }
 
-  schedule(SWEEP_REST)
+  schedule(SWEEP_REST_MS)
   return async () => {
     stopped = true
     clearTimeout(timer)

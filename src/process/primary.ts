@@ -4,7 +4,7 @@ import { createServer, type AddressInfo } from 'node:net'
 import type { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import type { Logger } from 'pino'
-import { attempt, authority, endGracefully, FAILED, GRACE, readyLine, SLACK, StartError } from './lifecycle.js'
+import { attempt, authority, endGracefully, FAILED, GRACE_MS, readyLine, SLACK_MS, StartError } from './lifecycle.js'
 import { startOfTime, type Moment } from '../clock.js'
 import { describe, startCrew, type End, type Worker } from './supervisor.js'
 import { closeLostConnections } from './handover.js'
@@ -56,7 +56,7 @@ export async function serveWithWorkers (config: Config): Promise<void> {
       await claim?.release(isSound)
       if (!endedWell) process.exit(FAILED)
       // A worker that hangs is killed before that, and the others end by themselves.
-    }, GRACE + 2 * SLACK)
+    }, GRACE_MS + 2 * SLACK_MS)
     const address = await crew.started.catch(error => {
       ending.uninstall()
       throw error

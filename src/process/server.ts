@@ -2,7 +2,7 @@ import type { AddressInfo } from 'node:net'
 import type { Logger } from 'pino'
 import { buildApp } from '../app.js'
 import { availability, type Availability } from './availability.js'
-import { attempt, authority, endGracefully, FAILED, GRACE, readyLine, sweepRegularly } from './lifecycle.js'
+import { attempt, authority, endGracefully, FAILED, GRACE_MS, readyLine, sweepRegularly } from './lifecycle.js'
 import { clockFrom, startOfTime, type Moment } from '../clock.js'
 import { createGateway } from '../protocol/gateway.js'
 import { createLog } from './log.js'
@@ -13,7 +13,7 @@ import { VERSION } from '../version.js'
 import { startWatchdog } from './watchdog.js'
 
 /** Milliseconds that answers already made have to go out in when the store has failed. */
-const LAST_WORDS = 1_000
+const LAST_WORDS_MS = 1_000
 
 /** A server that answers requests. */
 export interface Server {
@@ -30,7 +30,7 @@ export interface Server {
 }
 
 /** What a server has to know of its process: nothing when that has the data to itself. */
-export interface Place {
+export interface ProcessRole {
   /** What the claim of the data says that a worker has to open it with. */
   readonly options?: StoreOptions | undefined
   /** Whether it waits for its store for as long as it takes. */
@@ -59,7 +59,7 @@ export async function serveAlone (config: Config): Promise<void> {
  * @param since what its clock counts from
  * @throws StartError
  */
-export async function startServer (config: Config, log: Logger, since: Moment, place: Place = {}, open = openAt): Promise<Server> {
+export async function startServer (config: Config, log: Logger, since: Moment, place: ProcessRole = {}, open = openAt): Promise<Server> {
   const { store: location, host, port, bodyLimit } = config
   const dataPlace = placeOf(location)
   const readiness = availability(log, dataPlace)
@@ -85,9 +85,9 @@ export async function startServer (config: Config, log: Logger, since: Moment, p
     readiness.end('The server is stopping.')
     // Anybody could keep it from ending with a request that never does.
     const cut = setTimeout(() => {
-      log.warn(`closing the connections whose requests have not ended in ${GRACE / 1e3} s`)
+      log.warn(`closing the connections whose requests have not ended in ${GRACE_MS / 1e3} s`)
       app.server.closeAllConnections()
-    }, GRACE)
+    }, GRACE_MS)
     await app.close()
     clearTimeout(cut)
     await stopSweeping()
@@ -115,7 +115,7 @@ export async function startServer (config: Config, log: Logger, since: Moment, p
 }
 
 /** What the store has to know of the settings and of this process, and whom it tells what. */
-function storeOptions (config: Config, log: Logger, { options, waitsForStore = false, beat }: Place, readiness: Availability, closeApp: () => Promise<void>): StoreOptions {
+function storeOptions (config: Config, log: Logger, { options, waitsForStore = false, beat }: ProcessRole, readiness: Availability, closeApp: () => Promise<void>): StoreOptions {
   return {
     lmdb: { ...options?.lmdb, commits: startWatchdog(log.isLevelEnabled('fatal'), beat) },
     valkey: {
@@ -132,7 +132,7 @@ function storeOptions (config: Config, log: Logger, { options, waitsForStore = f
       log.fatal({ err: error }, 'ending because the store cannot go on')
       readiness.end('The store has failed, and the server is ending.')
       const exit = (): void => process.exit(FAILED)
-      setTimeout(exit, LAST_WORDS)
+      setTimeout(exit, LAST_WORDS_MS)
       closeApp().finally(exit)
     },
   }

@@ -1,5 +1,5 @@
 import cluster from 'node:cluster'
-import { endGracefully, FAILED, GRACE, SLACK, StartError } from './lifecycle.js'
+import { endGracefully, FAILED, GRACE_MS, SLACK_MS, StartError } from './lifecycle.js'
 import { BEAT_FD } from './heartbeat.js'
 import { createLog } from './log.js'
 import type { Order, Report } from './primary.js'
@@ -21,7 +21,7 @@ async function start ({ config, since, options, isReplacement }: Extract<Order, 
   const log = createLog(config)
   // The server is up, and an outage of its store does not end it.
   const server = await startServer(config, log, since, { options, waitsForStore: isReplacement, beat: BEAT_FD })
-  const ending = endGracefully(log, server.close, GRACE + SLACK, ['SIGTERM', ...FOR_THE_PRIMARY])
+  const ending = endGracefully(log, server.close, GRACE_MS + SLACK_MS, ['SIGTERM', ...FOR_THE_PRIMARY])
   let isStopping = false
 
   function stop (): void {

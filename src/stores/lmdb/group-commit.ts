@@ -1,4 +1,4 @@
-import { TURN } from '../../limits.js'
+import { TURN_MS } from '../../limits.js'
 
 /** How one piece of work ended: what it answers, or the error that is its own and leaves the others alone. */
 export type Settled<T> = { readonly value: T } | { readonly error: unknown }
@@ -24,7 +24,7 @@ interface Job {
 /**
  * Collects work and runs all of it once per turn of the event loop in one call of `transact`, which must run its argument
  * and return when the result is durable, or throw when nothing of it was kept; after that it may also run it once more. A
- * turn takes at most `most` pieces, and begins none after TURN milliseconds, in the order they came; the rest waits for the
+ * turn takes at most `most` pieces, and begins none after TURN_MS milliseconds, in the order they came; the rest waits for the
  * next turn, so that the event loop gets to everything else in between.
  *
  * @param elapsed a monotonic clock in milliseconds: how long work takes is all that it is asked
@@ -39,7 +39,7 @@ export function groupCommit (transact: (work: () => void) => void, most: number,
 
   /** Works until the turn is over: the jobs that were done. */
   function work (): Job[] {
-    const end = elapsed() + TURN
+    const end = elapsed() + TURN_MS
     const done: Job[] = []
     for (const job of queue) {
       job.work()

@@ -1,6 +1,6 @@
 import { compareCodePoints } from '../../json/codepoint.js'
 import type { JsonText } from '../../json/text.js'
-import { keyFault } from '../../key.js'
+import { keyFault } from '../../limits.js'
 import { expire, type Reads, type Session } from '../../session.js'
 import { sessionOf } from './layout.js'
 import { RESULT } from './script.js'
