@@ -148,12 +148,12 @@ function limitsTable (): string[] {
     table(['Limit', 'At most'], [
       ['A key', `${number(limits.MAX_KEY_BYTES)} bytes in UTF-8`],
       ['The name of a session', `${number(limits.MAX_NAME_BYTES)} bytes in UTF-8`],
-      ['`duration` and `idle`', `${number(limits.MAX_SECONDS)} seconds`],
-      ['The body of a request, unless `--body-limit` says otherwise', `${number(limits.DEFAULT_BODY_LIMIT)} bytes`],
-      ['The body of a request whatever `--body-limit` says', `${number(limits.GREATEST_BODY_LIMIT)} bytes`],
-      ['A value that KV_APPEND, KV_UPDATE or KV_MERGE lets grow', `${number(limits.MAX_VALUE_LENGTH)} characters`],
-      ['The values that one command reads or answers', `${number(limits.MAX_REPLY_LENGTH)} characters`],
-      ['Commands in one `POST /commands`', number(limits.MAX_BATCH)],
+      ['`duration` and `idle`', `${number(limits.MAX_DURATION_S)} seconds`],
+      ['The body of a request, unless `--body-limit` says otherwise', `${number(limits.DEFAULT_BODY_BYTES)} bytes`],
+      ['The body of a request whatever `--body-limit` says', `${number(limits.GREATEST_BODY_BYTES)} bytes`],
+      ['A value that KV_APPEND, KV_UPDATE or KV_MERGE lets grow', `${number(limits.MAX_VALUE_CHARACTERS)} characters`],
+      ['The values that one command reads or answers', `${number(limits.MAX_REPLY_CHARACTERS)} characters`],
+      ['Commands in one `POST /commands`', number(limits.MAX_BATCH_ENVELOPES)],
       ['Nesting of JSON', `${number(MAX_DEPTH)} levels`],
     ]),
   ]

@@ -13,7 +13,7 @@ import { COMMAND_NAMES, COMMANDS, type CommandName } from '../src/commands/index
 import { KeyStatuses } from '../src/commands/schemas.js'
 import { executeOne } from '../src/envelope.js'
 import { buildApp, createGateway, lmdbStore, memoryStore, openStore, type SessionStore } from '../src/index.js'
-import { MAX_KEY_BYTES, MAX_VALUE_LENGTH } from '../src/limits.js'
+import { MAX_KEY_BYTES, MAX_VALUE_CHARACTERS } from '../src/limits.js'
 import { statusName, type StatusName } from '../src/status.js'
 import { MAIN } from './crash/server.js'
 import { needs, startServer } from './stores/valkey/servers.js'
@@ -146,7 +146,7 @@ t.test('the table of commands in README says what the code says', async t => {
 })
 
 /** Keys of every kind that a command can meet, with values of every kind: what is there, what is not, and what cannot be a key. */
-const MET = `{"list":[],"number":5,"gone":1,"long":"${'x'.repeat(MAX_VALUE_LENGTH - 2)}"}`
+const MET = `{"list":[],"number":5,"gone":1,"long":"${'x'.repeat(MAX_VALUE_CHARACTERS - 2)}"}`
 const GIVEN = `{"list":1,"number":"x","gone":null,"long":"y","new":1,"${'k'.repeat(MAX_KEY_BYTES + 1)}":1,"\\ud800":1}`
 
 async function statusesOf (name: CommandName): Promise<StatusName[]> {
