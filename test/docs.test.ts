@@ -139,8 +139,8 @@ t.test('the table of commands in README says what the code says', async t => {
     const { method, url, command, minimal } = route
     for (const name of [command, minimal].filter((name): name is CommandName => name !== undefined)) {
       const row = README.split('\n').find(line => line.startsWith(`| ${name} |`))
-      t.match(row, `| ${name} | ${method} ${url}`)
-      t.match(row, `| ${COMMANDS[name].summary} |`)
+      t.match(row, `| ${name} | ${method} ${url}`, `${name} with its route`)
+      t.match(row, `| ${COMMANDS[name].summary} |`, `${name} with its summary`)
     }
   }
 })
