@@ -16,6 +16,7 @@ import { freshStores } from './stores/valkey/gateways.js'
 import { needs } from './stores/valkey/servers.js'
 import { ENVELOPES, SCENARIOS, START, type Failure, type Scenario } from './cases.js'
 import { waitingStore } from './process/waiting-store.js'
+import { overriding } from './overriding.js'
 
 interface World {
   readonly app: FastifyInstance
@@ -207,14 +208,13 @@ t.test('a batch whose client has left is not carried out to its end', async t =>
 t.test('the secret of a store that has to be waited for is fetched at the first need of it, once', async t => {
   const { store, tell } = waitingStore()
   let fetched = 0
-  const counting: SessionStore = {
-    ...memoryStore(),
+  const counting: SessionStore = overriding<Pick<SessionStore, 'opened' | 'secret'>>(memoryStore(), {
     opened: Promise.resolve(),
     async secret (make) {
       fetched++
       return await store.secret(make)
     },
-  }
+  })
   const gateway = await createGateway(counting)
   t.equal(fetched, 0)
   await t.rejects(Promise.all(['a', 'b'].map(gateway.sharedToken)), new StatusError('StoreUnavailable', '', 'Nothing was tried.'))
@@ -227,7 +227,7 @@ t.test('the secret of a store that has to be waited for is fetched at the first 
   t.equal(await gateway.sharedToken('b'), tokens[1])
   t.equal(fetched, 2)
   t.equal(await (await createGateway(counting)).sharedToken('b'), tokens[1], 'every gateway has the same')
-  await t.rejects(createGateway({ ...memoryStore(), secret: async () => { throw new Error('damaged') } }), { message: 'damaged' }, 'another store has it at once')
+  await t.rejects(createGateway(overriding(memoryStore(), { secret: async () => { throw new Error('damaged') } })), { message: 'damaged' }, 'another store has it at once')
 })
 
 /** Statuses that need a limit, an API key, a store that fails, a precondition or a fault: other tests produce them, or later issues. */

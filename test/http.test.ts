@@ -13,6 +13,7 @@ import { createGateway, sessionId } from '../src/protocol/gateway.js'
 import { GREATEST_BODY_BYTES } from '../src/limits.js'
 import type { SessionStore } from '../src/session.js'
 import { memoryStore } from '../src/stores/memory.js'
+import { overriding } from './overriding.js'
 
 const NOW = 1_800_000_000_000
 const JSON_TYPE = 'application/json'
@@ -833,8 +834,7 @@ t.test('a fault of the store is a 500 that tells nothing, and a log entry that t
   const broken = new Set<string>()
   const SECRET = 'secret /etc/passwd detail'
   const fault: { reason: unknown } = { reason: new Error(SECRET) }
-  const { send, newSession, tkn } = await start(t, { logger: { level: 'trace', stream: { write: line => { lines.push(line) } } } }, store => ({
-    ...store,
+  const { send, newSession, tkn } = await start(t, { logger: { level: 'trace', stream: { write: line => { lines.push(line) } } } }, store => overriding<Pick<SessionStore, 'access'>>(store, {
     access: async (id, now, step) => {
       if (broken.has(id)) throw fault.reason
       return await store.access(id, now, step)
@@ -957,7 +957,7 @@ t.test('no route is 404, whatever the body', async t => {
 
 t.test('whatever the store throws is a 500 that tells nothing', async t => {
   let reason: unknown
-  const { send, session } = await start(t, {}, store => ({ ...store, access: async () => { throw reason } }))
+  const { send, session } = await start(t, {}, store => overriding(store, { access: async () => { throw reason } }))
   for (reason of [undefined, null, Object.assign(new Error('x'), { statusCode: 418 })]) problem(t, await send('GET', `${session}/count`), 'Unknown', undefined, String(reason))
 })
 
@@ -992,8 +992,7 @@ t.test('empty elements of a list of entity tags are ignored', async t => {
 /** A store whose accesses wait until they are let go, and are counted. */
 function gatedStore () {
   const waiting: Array<() => void> = []
-  const wrap = (store: SessionStore): SessionStore => ({
-    ...store,
+  const wrap = (store: SessionStore): SessionStore => overriding<Pick<SessionStore, 'access'>>(store, {
     access: async (id, now, access) => {
       await new Promise<void>(resolve => { waiting.push(resolve) })
       return await store.access(id, now, access)

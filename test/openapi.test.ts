@@ -19,6 +19,7 @@ import { EXAMPLE_TOKEN } from '../src/commands/schemas.js'
 import { createGateway } from '../src/protocol/gateway.js'
 import { memoryStore } from '../src/stores/memory.js'
 import { DOCUMENT, eachObject, faultsBySchema, isObject, locate, validateReply, type Json } from './document.js'
+import { overriding } from './overriding.js'
 
 /** An operation of the document, and where it stands. */
 interface Operation { readonly method: string, readonly path: string, readonly operation: Json, readonly place: readonly string[] }
@@ -185,7 +186,7 @@ const KEYS: Readonly<Record<string, Json>> = {
 /** An application as it was before the example of an operation was sent. */
 async function before (t: Test, operationId: string) {
   const tokens = [EXAMPLE_TOKEN]
-  const gateway = await createGateway({ ...memoryStore(), kind: 'lmdb' }, { now: () => NOW, newToken: () => tokens.shift() ?? `other ${Math.random()}` })
+  const gateway = await createGateway(overriding(memoryStore(), { kind: 'lmdb' }), { now: () => NOW, newToken: () => tokens.shift() ?? `other ${Math.random()}` })
   const app = buildApp({ ...gateway, sharedToken: async () => EXAMPLE_TOKEN })
   t.teardown(async () => await app.close())
   const post = async (url: string, payload: object) => await app.inject({ method: 'POST', url, payload })

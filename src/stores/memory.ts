@@ -1,7 +1,7 @@
 import TinyQueue from 'tinyqueue'
 import { compareCodePoints } from '../json/codepoint.js'
 import type { JsonText } from '../json/text.js'
-import { deadline, expire, type Access, type Session, type SessionId, type SessionStore } from '../session.js'
+import { deadline, expire, type Access, type Found, type Session, type SessionCopy, type SessionId, type SessionStore } from '../session.js'
 import type { StoreRow } from './row.js'
 import { decide, noKeys, sessionAfter, viewOf, type Source } from './view.js'
 
@@ -39,151 +39,152 @@ export const memoryRow: StoreRow<MemoryLocation> = {
 
 /** Sessions in this process's memory, gone when it ends: for tests and caches. */
 export function memoryStore (): SessionStore {
-  const sessions = new Map<SessionId, Entry>()
-  let queue = queueOf([])
-  let secret: Buffer | undefined
+  return new MemoryStore()
+}
 
-  function isCurrent (item: Item): boolean {
-    return sessions.get(item.id)?.item === item
+class MemoryStore implements SessionStore {
+  readonly kind = 'memory'
+  private readonly sessions = new Map<SessionId, Entry>()
+  private queue = queueOf([])
+  private made: Buffer | undefined
+
+  async secret (make: () => Buffer): Promise<Buffer> {
+    this.made ??= make()
+    return this.made
   }
 
-  function compact (): void {
-    if (queue.length > 2 * sessions.size + SPARE_ITEMS) queue = queueOf(queue.data.filter(isCurrent))
+  async create (id: SessionId, session: Session, now: number): Promise<Session> {
+    const present = this.expireEntry(id, now)
+    if (present !== undefined) return present.session
+    this.add(id, session, new Map())
+    return session
+  }
+
+  async find (id: SessionId, now: number): Promise<Found | undefined> {
+    const entry = this.expireEntry(id, now)
+    return entry && { session: entry.session, size: entry.keys.size }
+  }
+
+  async access<T> (id: SessionId, now: number, access: Access<T>): Promise<{ readonly reply: T } | undefined> {
+    const entry = this.sessions.get(id)
+    const session = entry && expire(entry.session, now)
+    if (entry === undefined || session === undefined) {
+      this.forget(id)
+      return undefined
+    }
+    const restarted = session !== entry.session
+    const outcome = decide(access, viewOf(session, access.reads, restarted ? noKeys : sourceOf(entry.keys)))
+    if (restarted || outcome.clear === true) entry.keys = new Map()
+    if (outcome.writes !== undefined) write(entry.keys, outcome.writes)
+    entry.session = sessionAfter(session, access, outcome, now)
+    this.enqueue(id, entry)
+    return { reply: outcome.reply }
+  }
+
+  async remove (id: SessionId, now: number): Promise<boolean> {
+    const isAlive = this.expireEntry(id, now) !== undefined
+    this.forget(id)
+    return isAlive
+  }
+
+  async clear (now: number): Promise<number> {
+    let count = 0
+    for (const { session } of this.sessions.values()) if (expire(session, now) !== undefined) count++
+    this.sessions.clear()
+    this.compact()
+    return count
+  }
+
+  async totals (now: number): Promise<{ sessions: number, keys: number }> {
+    const totals = { sessions: 0, keys: 0 }
+    for (const entry of this.sessions.values()) {
+      const session = expire(entry.session, now)
+      if (session !== undefined) totals.sessions++
+      if (session === entry.session) totals.keys += entry.keys.size
+    }
+    return totals
+  }
+
+  async sweep (now: number, limit: number): Promise<number> {
+    let count = 0
+    for (let item = this.queue.peek(); count < limit && item !== undefined && item.deadline <= now; item = this.queue.peek()) {
+      this.queue.pop()
+      count += this.sweepOne(item, now)
+    }
+    return count
+  }
+
+  async * copies (now: number): AsyncGenerator<SessionCopy> {
+    for (const [id, entry] of this.sessions) {
+      const session = expire(entry.session, now)
+      const keys = session === entry.session ? sourceOf(entry.keys).entries() : []
+      if (session !== undefined) yield { id, session, keys: new Map(keys) }
+    }
+  }
+
+  async restore ({ id, session, keys }: SessionCopy, now: number): Promise<boolean> {
+    if (this.expireEntry(id, now) !== undefined) return false
+    this.add(id, session, keys)
+    return true
+  }
+
+  async close (): Promise<void> {
+    this.sessions.clear()
+    this.compact()
+  }
+
+  private isCurrent (item: Item): boolean {
+    return this.sessions.get(item.id)?.item === item
+  }
+
+  private compact (): void {
+    if (this.queue.length > 2 * this.sessions.size + SPARE_ITEMS) this.queue = queueOf(this.queue.data.filter(item => this.isCurrent(item)))
   }
 
   /**
    * Makes sure that a sweep meets the session no later than its deadline. A deadline that moves away, as every use of an
    * idle session makes it do, costs nothing here: the sweep that meets the session too early puts it back.
    */
-  function enqueue (id: SessionId, entry: Entry): void {
+  private enqueue (id: SessionId, entry: Entry): void {
     const due = deadline(entry.session)
     if (due >= (entry.item?.deadline ?? Infinity)) return
     entry.item = { deadline: due, id }
-    queue.push(entry.item)
-    compact()
+    this.queue.push(entry.item)
+    this.compact()
   }
 
-  function add (id: SessionId, session: Session, keys: ReadonlyMap<string, JsonText>): void {
+  private add (id: SessionId, session: Session, keys: ReadonlyMap<string, JsonText>): void {
     const entry: Entry = { session, keys: new Map(), item: undefined }
     write(entry.keys, keys)
-    sessions.set(id, entry)
-    enqueue(id, entry)
+    this.sessions.set(id, entry)
+    this.enqueue(id, entry)
   }
 
-  function forget (id: SessionId): void {
-    sessions.delete(id)
-    compact()
+  private forget (id: SessionId): void {
+    this.sessions.delete(id)
+    this.compact()
   }
 
-  /** The session that is alive under this id. One that is seen to be over is removed, or emptied, whatever the clock says later. */
-  function settle (id: SessionId, now: number): Entry | undefined {
-    const entry = sessions.get(id)
+  /** The session that is alive under this id. One that is over is removed, or emptied, whatever the clock says later. */
+  private expireEntry (id: SessionId, now: number): Entry | undefined {
+    const entry = this.sessions.get(id)
     const session = entry && expire(entry.session, now)
     if (entry === undefined || session === undefined) {
-      forget(id)
+      this.forget(id)
       return undefined
     }
     if (session !== entry.session) Object.assign(entry, { session, keys: new Map() })
-    enqueue(id, entry)
+    this.enqueue(id, entry)
     return entry
   }
 
   /** Deals with the session that the queue has brought up; the number of sessions that were due. */
-  function sweepOne (item: Item, now: number): number {
-    const entry = sessions.get(item.id)
+  private sweepOne (item: Item, now: number): number {
+    const entry = this.sessions.get(item.id)
     if (entry?.item !== item) return 0
     const { session } = entry
     entry.item = undefined
-    return settle(item.id, now)?.session === session ? 0 : 1
-  }
-
-  return {
-    kind: 'memory',
-
-    async secret (make) {
-      secret ??= make()
-      return secret
-    },
-
-    async create (id, session, now) {
-      const present = settle(id, now)
-      if (present !== undefined) return present.session
-      add(id, session, new Map())
-      return session
-    },
-
-    async find (id, now) {
-      const entry = settle(id, now)
-      return entry && { session: entry.session, size: entry.keys.size }
-    },
-
-    async access<T> (id: SessionId, now: number, access: Access<T>) {
-      const entry = sessions.get(id)
-      const session = entry && expire(entry.session, now)
-      if (entry === undefined || session === undefined) {
-        forget(id)
-        return undefined
-      }
-      const restarted = session !== entry.session
-      const outcome = decide(access, viewOf(session, access.reads, restarted ? noKeys : sourceOf(entry.keys)))
-      if (restarted || outcome.clear === true) entry.keys = new Map()
-      if (outcome.writes !== undefined) write(entry.keys, outcome.writes)
-      entry.session = sessionAfter(session, access, outcome, now)
-      enqueue(id, entry)
-      return { reply: outcome.reply }
-    },
-
-    async remove (id, now) {
-      const isAlive = settle(id, now) !== undefined
-      forget(id)
-      return isAlive
-    },
-
-    async clear (now) {
-      let count = 0
-      for (const { session } of sessions.values()) if (expire(session, now) !== undefined) count++
-      sessions.clear()
-      compact()
-      return count
-    },
-
-    async totals (now) {
-      const totals = { sessions: 0, keys: 0 }
-      for (const entry of sessions.values()) {
-        const session = expire(entry.session, now)
-        if (session !== undefined) totals.sessions++
-        if (session === entry.session) totals.keys += entry.keys.size
-      }
-      return totals
-    },
-
-    async sweep (now, limit) {
-      let count = 0
-      for (let item = queue.peek(); count < limit && item !== undefined && item.deadline <= now; item = queue.peek()) {
-        queue.pop()
-        count += sweepOne(item, now)
-      }
-      return count
-    },
-
-    async * copies (now) {
-      for (const [id, entry] of sessions) {
-        const session = expire(entry.session, now)
-        const keys = session === entry.session ? sourceOf(entry.keys).entries() : []
-        if (session !== undefined) yield { id, session, keys: new Map(keys) }
-      }
-    },
-
-    async restore ({ id, session, keys }, now) {
-      if (settle(id, now) !== undefined) return false
-      add(id, session, keys)
-      return true
-    },
-
-    async close () {
-      sessions.clear()
-      compact()
-    },
+    return this.expireEntry(item.id, now)?.session === session ? 0 : 1
   }
 }
 

@@ -27,6 +27,7 @@ import { memoryStore } from '../../src/stores/memory.js'
 import { parseStoreUrl, placeOf } from '../../src/stores/table.js'
 import { idOf, json, sessionOf, START } from '../store-suite.js'
 import { waitingStore } from '../process/waiting-store.js'
+import { overriding } from '../overriding.js'
 
 const URL = parseStoreUrl('lmdb:./data')
 const HEADER = `{"holdfast":"export","format":1,"exportedAtMs":${START}}`
@@ -41,8 +42,8 @@ function sink (parts: { isTTY?: boolean, columns?: number } = {}): Terminal & { 
 
 /** A memory store that survives being closed, as one on a disk does. */
 function lasting (store = memoryStore()): SessionStore & { closed: number } {
-  const lasting = { ...store, closed: 0, close: async () => { lasting.closed++ } }
-  return lasting
+  const parts = { closed: 0, close: async () => { parts.closed++ } }
+  return overriding(store, parts)
 }
 
 const never = async (): Promise<never> => { throw new Error('this was not to be called') }
@@ -198,9 +199,9 @@ t.test('a file is made whole or not at all, and for its owner alone', async t =>
   const nowhere = await run(exportTo(join(directory, 'no', 'new')), store, unopened)
   t.strictSame(nowhere, { code: 2, stdout: '', stderr: `holdfast export: cannot make a file in ${join(directory, 'no')}: no such file or directory\n` })
 
-  const failing: SessionStore = { ...store, async * copies () { yield copyOf(1); throw new Error('the store\nis gone') } }
+  const failing: SessionStore = overriding(store, { async * copies () { yield copyOf(1); throw new Error('the store\nis gone') } })
   t.strictSame(await run(exportTo(join(directory, 'failed')), failing), { code: 1, stdout: '', stderr: 'holdfast export: the store is gone\n' })
-  const late: SessionStore = { ...store, async * copies () { writeFileSync(join(directory, 'late'), 'other') } }
+  const late: SessionStore = overriding(store, { async * copies () { writeFileSync(join(directory, 'late'), 'other') } })
   t.match(await run(exportTo(join(directory, 'late')), late), { code: 2, stderr: /late exists already/ })
   t.equal(readFileSync(join(directory, 'late'), 'utf8'), 'other')
   const absent = { dataOf: of({ ...untouched, open: async () => { throw new InputError('there is no store in ./data') } }) }
@@ -249,13 +250,12 @@ t.test('when the disk gets full in the middle, it says how much is imported, and
   const target = lasting()
   let room = 1_700
   const full = Object.assign(new Error('The transaction failed'), { cause: Object.assign(new Error('write'), { errno: -28 }) })
-  const filling: SessionStore = {
-    ...target,
+  const filling = overriding<Pick<SessionStore, 'restore'>>(target, {
     async restore (copy, now) {
       if (room-- <= 0) throw full
       return await target.restore(copy, now)
     },
-  }
+  })
   t.strictSame(await run(importFrom('-'), filling, { input }), {
     code: 1,
     stdout: '',
@@ -329,7 +329,7 @@ t.test('spaces, another order of members and of keys, and other line ends are no
   t.strictSame([...copy?.keys ?? []], [['a', '[ 1 ]'], ['b', '2'], ['c', '1'], ['\uffff', '4'], ['\u{1f954}', '3']])
   t.equal(copy?.id, idOf(7))
   const given: SessionCopy[] = []
-  const watching: SessionStore = { ...target, async restore (copy) { given.push(copy); return true } }
+  const watching = overriding<Pick<SessionStore, 'restore'>>(target, { async restore (copy) { given.push(copy); return true } })
   await run(importFrom('-'), watching, { input })
   t.strictSame([...given[0]?.keys.keys() ?? []], ['a', 'b', 'c', '\uffff', '\u{1f954}'], 'a store is given the keys in order')
 })
@@ -390,7 +390,7 @@ t.test('standard input is read twice from a file that has no name', async t => {
   t.equal(tmpdir(), directory)
   const target = lasting()
   let left: string[] | undefined
-  const looking: SessionStore = { ...target, async restore (copy, now) { left = readdirSync(directory); return await target.restore(copy, now) } }
+  const looking = overriding<Pick<SessionStore, 'restore'>>(target, { async restore (copy, now) { left = readdirSync(directory); return await target.restore(copy, now) } })
   t.match(await run(importFrom('-'), looking, { input: fileOf(line()) }), { code: 0 })
   t.strictSame(left, [])
   const broken = new Readable({ read () { this.destroy(new Error('the other end is gone')) } })
@@ -427,7 +427,7 @@ t.test('a command that is interrupted says so, and clears away', async t => {
   const { stdout: input } = await run(exportTo('-'), await storeOf(...all))
   const later = new AbortController()
   const target = lasting()
-  const aborting: SessionStore = { ...target, async restore (copy, now) { later.abort(new Error('interrupted')); return await target.restore(copy, now) } }
+  const aborting = overriding<Pick<SessionStore, 'restore'>>(target, { async restore (copy, now) { later.abort(new Error('interrupted')); return await target.restore(copy, now) } })
   const { code, stderr } = await run(importFrom('-'), aborting, { input, signal: later.signal })
   t.equal(code, 1)
   t.equal(stderr, 'holdfast import: stopped when 1,000 of 1,500 sessions were imported, and can be run again to go on: interrupted\n')
@@ -530,7 +530,7 @@ t.test('a store on Valkey or Redis', async t => {
   t.strictSame(asked, [[{ openTimeoutS: 10, answerDeadlineMs: 10_000 }]])
 
   let closed = 0
-  const absent = { ...memoryStore(), opened: Promise.reject(new Error('nobody answers')), close: async () => { closed++ } }
+  const absent = overriding(memoryStore(), { opened: Promise.reject(new Error('nobody answers')), close: async () => { closed++ } })
   const dataOf = of(valkeyData(async () => absent, placeOf(location)))
   const command: DataCommand = { name: 'export', store: location, file: '-' }
   t.strictSame(await run(command, store, { dataOf }), { code: 1, stdout: '', stderr: 'holdfast export: cannot open the data on valkey at h:6379/0: nobody answers\n' })

@@ -21,10 +21,12 @@ export function waitingStore ({ onAvailability }: CommonOptions = {}): WaitingSt
   let settle = { resolve (): void {}, giveUp (_error: Error): void {} }
   const opened = new Promise<void>((resolve, reject) => { settle = { resolve, giveUp: reject } })
   const store = new Proxy(memory, {
-    get (target, name, receiver) {
+    get (target, name) {
       if (name === 'opened') return opened
       const isRefused = fault !== undefined && name !== 'close' && name !== 'kind' && name in target
-      return isRefused ? async () => { throw new StatusError(status, '', fault) } : Reflect.get(target, name, receiver)
+      if (isRefused) return async () => { throw new StatusError(status, '', fault) }
+      const member: unknown = Reflect.get(target, name)
+      return typeof member === 'function' ? member.bind(target) : member
     },
   })
   return {

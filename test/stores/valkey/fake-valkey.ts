@@ -6,6 +6,7 @@ import type { ValkeyOptions } from '../../../src/stores/valkey/options.js'
 import type { ValkeyTarget } from '../../../src/stores/valkey/url.js'
 import type { SessionStore } from '../../../src/session.js'
 import { waitingStore } from '../../process/waiting-store.js'
+import { overriding } from '../../overriding.js'
 
 const HOOKS = `export const resolve = async (specifier, context, next) =>
   specifier.endsWith('/valkey/store.js') ? { url: ${JSON.stringify(import.meta.url)}, shortCircuit: true } : await next(specifier, context)`
@@ -21,7 +22,5 @@ export function valkeyStore (_target: ValkeyTarget, options: CommonOptions & Val
   const looking = setInterval(() => tell(existsSync('up') ? undefined : 'Nothing listens there.'), LOOK_EVERY)
   // A timer knows no Infinity.
   if (timeout < Infinity) setTimeout(() => giveUp(new Error(`nothing listens there after ${timeout} s`)), timeout * 1e3).unref()
-  return new Proxy(store, {
-    get: (target, name, receiver) => name === 'close' ? async () => clearInterval(looking) : Reflect.get(target, name, receiver),
-  })
+  return overriding(store, { close: async () => clearInterval(looking) })
 }
