@@ -7,7 +7,7 @@ import { REST_OPERATIONS } from './rest.js'
 import { KEY_OPERATIONS } from './single-key.js'
 
 /** Every operation, in the order of the document. */
-const OPERATIONS: readonly Operation[] = [...REST_OPERATIONS, ...KEY_OPERATIONS, ...ENVELOPE_OPERATIONS, ...SERVICE_OPERATIONS]
+export const OPERATIONS: readonly Operation[] = [...REST_OPERATIONS, ...KEY_OPERATIONS, ...ENVELOPE_OPERATIONS, ...SERVICE_OPERATIONS]
 
 const STATUS_ROWS = Object.entries(STATUSES).map(([name, { st, http, meaning }]) => `| ${name} | ${st} | ${http} | ${meaning} |`)
 

@@ -96,7 +96,7 @@ export function errorReply (errors: readonly StatusName[], failures: readonly St
 }
 
 /** What fails below the protocol, by HTTP status. */
-const TRANSPORT = {
+export const TRANSPORT = {
   408: { name: 'RequestTimeout', description: 'The request did not arrive in time.' },
   413: { name: 'ContentTooLarge', description: 'The body is larger than this server takes.' },
   414: { name: 'UriTooLong', description: 'A part of the path is longer than any token or key can be.' },

@@ -1,11 +1,17 @@
 import { existsSync, realpathSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { openApi } from './document.js'
+import { reference } from './reference.js'
 
-/** The files of this folder that are written, and what stands in them. */
+/** The files of openapi/ that are written, and what stands in them. */
 export const FILES = {
   'openapi.json': fileText(openApi('3.1')),
   'openapi-3.0.json': fileText(openApi('3.0')),
+}
+
+/** The same of docs/. */
+export const PAGES = {
+  'reference.md': reference(),
 }
 
 function fileText (document: object): string {
@@ -17,12 +23,18 @@ function packageFolder (directory: URL): URL {
   return existsSync(new URL('package.json', directory)) ? directory : packageFolder(new URL('..', directory))
 }
 
-/** The repository's own openapi/, whichever copy of this module runs. */
-export const FOLDER = new URL('openapi/', packageFolder(new URL('.', import.meta.url)))
+const PACKAGE = packageFolder(new URL('.', import.meta.url))
+
+/** The repository's own folders, whichever copy of this module runs. */
+export const FOLDER = new URL('openapi/', PACKAGE)
+export const PAGES_FOLDER = new URL('docs/', PACKAGE)
 
 /** @param folder it ends in a slash */
-export function writeFiles (folder: URL): void {
-  for (const [name, text] of Object.entries(FILES)) writeFileSync(new URL(name, folder), text)
+export function writeFiles (folder: URL, files: Readonly<Record<string, string>> = FILES): void {
+  for (const [name, text] of Object.entries(files)) writeFileSync(new URL(name, folder), text)
 }
 
-if (realpathSync(process.argv[1] ?? '.') === fileURLToPath(import.meta.url)) writeFiles(FOLDER)
+if (realpathSync(process.argv[1] ?? '.') === fileURLToPath(import.meta.url)) {
+  writeFiles(FOLDER)
+  writeFiles(PAGES_FOLDER, PAGES)
+}

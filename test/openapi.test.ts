@@ -11,7 +11,7 @@ import type { TSchema } from '@sinclair/typebox'
 import type { InjectOptions } from 'fastify'
 import t, { type Test } from 'tap'
 import { openApi } from '../openapi/document.js'
-import { FILES, FOLDER, writeFiles } from '../openapi/generate.js'
+import { FILES, FOLDER, PAGES, PAGES_FOLDER, writeFiles } from '../openapi/generate.js'
 import { buildApp } from '../src/app.js'
 import type { Command } from '../src/protocol/command.js'
 import { COMMAND_NAMES, COMMANDS } from '../src/commands/index.js'
@@ -31,12 +31,14 @@ function operationsOf ({ paths }: Json): Operation[] {
 
 const OPERATIONS = operationsOf(DOCUMENT)
 
-t.test('the committed documents are what the code makes', async t => {
-  const folder = t.testdir()
-  writeFiles(pathToFileURL(`${folder}/`))
-  for (const [name, made] of Object.entries(FILES)) {
-    t.equal(readFileSync(new URL(name, FOLDER), 'utf8') === made, true, `${name} is out of date: run \`npm run openapi\``)
-    t.equal(readFileSync(`${folder}/${name}`, 'utf8') === made, true, `${name} is written`)
+t.test('the committed documents and the page of reference are what the code makes', async t => {
+  for (const [folder, files] of [[FOLDER, FILES], [PAGES_FOLDER, PAGES]] as const) {
+    const written = t.testdir()
+    writeFiles(pathToFileURL(`${written}/`), files)
+    for (const [name, made] of Object.entries(files)) {
+      t.equal(readFileSync(new URL(name, folder), 'utf8') === made, true, `${name} is out of date: run \`npm run openapi\``)
+      t.equal(readFileSync(`${written}/${name}`, 'utf8') === made, true, `${name} is written`)
+    }
   }
 })
 
