@@ -1,4 +1,8 @@
+import { readdirSync } from 'node:fs'
 import neostandard from 'neostandard'
+
+// Each store has a folder of its own.
+const STORES = readdirSync('src/stores', { withFileTypes: true }).filter(entry => entry.isDirectory()).map(({ name }) => name)
 
 // Which folders a folder may not import from. The arrows go one way (ARCHITECTURE.md, "Rooms"): routes, dispatch, commands,
 // protocol, stores, json.
@@ -8,10 +12,9 @@ const LAYERS = [
   { of: ['src/protocol'], not: ['**/commands/**', '**/stores/**', '**/data/**'], because: 'the protocol knows neither its commands nor the stores' },
   { of: ['src/commands'], not: ['**/stores/**', '**/data/**'], because: 'a command works on every store' },
   { of: ['src/stores'], not: ['**/commands/**', '**/protocol/**', '**/data/**'], because: 'a store knows sessions and not the commands' },
-  { of: ['src/stores/lmdb'], not: ['**/valkey/**', '**/memory.js'], because: 'nothing crosses from one store to another' },
-  { of: ['src/stores/valkey'], not: ['**/lmdb/**', '**/memory.js'], because: 'nothing crosses from one store to another' },
+  ...STORES.map(name => ({ of: [`src/stores/${name}`], not: ['**/memory.js', ...STORES.filter(other => other !== name).map(other => `**/${other}/**`)], because: 'nothing crosses from one store to another' })),
   { of: ['src/json'], not: ['**/commands/**', '**/protocol/**', '**/stores/**', '**/data/**', '**/session.js'], because: 'JSON is the lowest layer' },
-  { of: ['src/data'], not: [...FASTIFY, '**/routes/**', '**/openapi/**', '**/process/**', '**/cli/**', '**/commands/**', '**/protocol/**', '**/lmdb/**', '**/valkey/**'], because: 'export and import work on every store' },
+  { of: ['src/data'], not: [...FASTIFY, '**/routes/**', '**/openapi/**', '**/process/**', '**/cli/**', '**/commands/**', '**/protocol/**', ...STORES.map(name => `**/${name}/**`)], because: 'export and import work on every store' },
   { of: ['routes'], not: ['**/stores/**', '**/process/**', '**/cli/**', '**/data/**'], because: 'routes only translate' },
 ]
 

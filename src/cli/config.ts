@@ -80,7 +80,7 @@ function readCommand (name: DataCommandName, argv: readonly string[], env: NodeJ
   if (found.flags.has('version')) return { kind: 'version' }
   const given = new Map([...readVariables(env, SETTINGS, faults), ...found.given])
   const { store } = readValues(DATA_STORE, given, faults)
-  if (store !== undefined && rowOf(store).data === undefined) faults.push(`${given.get('store')?.source}: a store in memory has nothing outside of its process`)
+  if (store !== undefined && rowOf(store).data === undefined) faults.push(`${given.get('store')?.source}: a ${store.kind}: store has nothing outside of its process`)
   const argument = found.argument ?? row.argument?.default ?? ''
   if (row.argument !== undefined && argument === '') faults.push(`<${row.argument.hint}>: is missing: ${row.argument.description}`)
   // A file of that name would be made, or its name printed, with whatever password stands in it.

@@ -67,7 +67,7 @@ export async function openStore (url: string, options: StoreOptions = {}): Promi
 
 /** Opens the store at a location. Rejects as openStore() does. */
 export async function openAt (location: StoreLocation, options: StoreOptions = {}): Promise<SessionStore> {
-  const own = location.kind === 'memory' ? undefined : options[location.kind]
+  const own = (options as Partial<Record<StoreKind, object>>)[location.kind] // As StoreOptions is made: a kind without options of its own has no member.
   return await rowOf(location).open(location, { ...options, ...own })
 }
 

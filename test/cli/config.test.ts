@@ -195,8 +195,8 @@ t.test('a wrong command line: every fault at once', async t => {
   t.strictSame(faults(['export', '--verify']), ['--verify: holdfast export has no such option'])
   for (const name of ['backup', 'export', 'import', 'inspect']) {
     const argv = name === 'inspect' ? [name] : [name, 'x']
-    t.strictSame(faults([...argv, '--store', 'memory:']), ['--store: a store in memory has nothing outside of its process'], name)
-    t.strictSame(faults(argv, { HOLDFAST_STORE: 'memory:' }), ['HOLDFAST_STORE: a store in memory has nothing outside of its process'], name)
+    t.strictSame(faults([...argv, '--store', 'memory:']), ['--store: a memory: store has nothing outside of its process'], name)
+    t.strictSame(faults(argv, { HOLDFAST_STORE: 'memory:' }), ['HOLDFAST_STORE: a memory: store has nothing outside of its process'], name)
     t.strictSame(faults(['--port', '1', name]), [`"${name}": a command comes before its options`])
   }
   t.match(readConfig(['import'], {}), { text: 'holdfast import: the configuration is wrong\n  <file>: is missing: what holdfast export wrote; - for standard input\n' })
