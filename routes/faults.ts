@@ -22,7 +22,7 @@ export function sendError (error: unknown, request: FastifyRequest, reply: Fasti
     request.log.error({ err: error }, 'fault')
     return sendProblem(reply, failureProblem(failureOf('Unknown')))
   }
-  // A body that nobody reads would be taken for the next request, or waited for. What has a status was judged after that.
+  // The rest of a body that nobody reads would be taken for the next request. What has a status of the protocol was judged after its body was read.
   if (problem.st === undefined && request.body === undefined && hasBody(request)) reply.header('connection', 'close')
   return sendProblem(reply, problem)
 }

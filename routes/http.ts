@@ -18,7 +18,7 @@ const UTF8 = /;\s*charset\s*=\s*"?utf-?8"?\s*(?:;|$)/i
 export const JSON_TYPE = 'application/json'
 export const MERGE_PATCH_TYPE = 'application/merge-patch+json'
 
-/** Takes bodies as bytes: what is in them is for the command's own scanner to say. */
+/** Takes bodies as bytes: the scanner of the commands says what is in them. */
 export function takeBodies (app: FastifyInstance): void {
   app.removeAllContentTypeParsers()
   for (const type of [JSON_TYPE, MERGE_PATCH_TYPE]) {
@@ -32,8 +32,8 @@ export function takeBodies (app: FastifyInstance): void {
   app.addContentTypeParser('*', { parseAs: 'buffer' }, async (_request: FastifyRequest, body: Buffer) => {
     if (body.length > 0) refuse(JSON_TYPE)
   })
-  // Generated clients send a Content-Type with requests that have no body, and not always a well-formed one: without it
-  // the parser above decides, by whether there is a body.
+  // Generated clients send a Content-Type, even a malformed one, with requests that have no body. Without the header the parser
+  // above decides by whether there is a body.
   app.addHook('onRequest', ({ headers }, _reply, done) => {
     const type = headers['content-type']
     if (type !== undefined && !MEDIA_TYPE.test(type)) delete headers['content-type']

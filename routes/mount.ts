@@ -64,7 +64,7 @@ function fromBody ({ method }: RestRoute, params: Params, opens: Opens, request:
   return parametersIn(body, params, opens)
 }
 
-/** A query's values as the parameters that the route's table names want them. */
+/** The parameters in a query, as the route names them and as their schemas want them. */
 function fromQuery ({ query = {} }: RestRoute, params: Params, request: FastifyRequest): Given {
   const given = new Map<string, unknown>()
   for (const [name, value] of queryOf(request)) {
@@ -80,7 +80,7 @@ function fromQuery ({ query = {} }: RestRoute, params: Params, request: FastifyR
   return given
 }
 
-/** Calls a parameter what the client called it. */
+/** Names the parameter to blame as the client named it in the query. */
 function inWordsOfQuery ({ query = {} }: RestRoute, failure: Failure): Failure {
   const name = Object.keys(query).find(name => query[name] === failure.param)
   return name === undefined ? failure : { status: failure.status, param: name, detail: failure.detail }

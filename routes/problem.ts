@@ -41,7 +41,7 @@ export function refuseTransport (status: number, detail: string): never {
   throw new Refusal(transportProblem(status, detail))
 }
 
-/** Refuses a request as the command would that it cannot become. */
+/** Refuses a request with a status of the protocol, as a command would. */
 export function refuseAs (...[status, param, detail]: Parameters<typeof failureOf>): never {
   throw new Refusal(failureProblem(failureOf(status, param, detail)))
 }

@@ -32,7 +32,7 @@ const MAX_PART_CHARACTERS = 3 * MAX_KEY_BYTES
 /** Longer than the 60 seconds that reverse proxies keep an idle connection, so that it is never closed under a request. */
 const KEEP_ALIVE_TIMEOUT_MS = 72_000
 
-/** A client that reads nothing of its reply for so many milliseconds is let go. */
+/** Milliseconds for which a client may read nothing of its reply; then its connection is closed. */
 const STALLED_TIMEOUT_MS = 120_000
 
 /** The HTTP server of a gateway, without a port: it reads no environment and does not listen. */
@@ -46,7 +46,7 @@ export function buildApp (gateway: Gateway, options: AppOptions = {}): FastifyIn
     keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
     connectionTimeout: STALLED_TIMEOUT_MS,
     forceCloseConnections: 'idle',
-    // Whoever got through to us while we close is served: a proxy may not be able to send it elsewhere.
+    // A request that arrives while the server closes is served: its proxy may not be able to send it elsewhere.
     return503OnClosing: false,
     ...log === undefined ? { logger } : { loggerInstance: log },
     // A log line for each request costs a third of the time that it takes to answer it; proxies write one anyway.
@@ -65,7 +65,7 @@ export function buildApp (gateway: Gateway, options: AppOptions = {}): FastifyIn
     for (const one of [method].flat()) methods.add(one)
     mounted.set(url, methods)
   })
-  // Session data and tokens are nobody's to keep but the client's.
+  // Nothing between server and client may keep session data and tokens.
   app.addHook('onRequest', (_request, reply, done) => {
     reply.header('cache-control', 'no-store')
     done()
@@ -80,7 +80,7 @@ export function buildApp (gateway: Gateway, options: AppOptions = {}): FastifyIn
   return app
 }
 
-/** Has every answer close its connection once the server is closing: one that was kept alive would keep the server, too. */
+/** Closes the connection with every answer once the server is closing: a connection that stays open keeps the server open. */
 function closeConnections (app: FastifyInstance): void {
   let isClosing = false
   app.addHook('preClose', done => {

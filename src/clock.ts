@@ -1,6 +1,6 @@
-/** What the machine tells of time. */
+/** The machine's two clocks. */
 export interface TimeSources {
-  /** Milliseconds since the Unix epoch, as the machine is set: this can jump. */
+  /** Milliseconds since the Unix epoch by the machine's wall clock, which can jump. */
   wall (): number
   /** Milliseconds since a moment that is the same for all processes of the machine: this never jumps and never goes back. */
   elapsed (): number
@@ -12,7 +12,7 @@ export interface Moment {
   readonly elapsed: number
 }
 
-/** How far, in milliseconds, the wall clock may drift away before it is said to have jumped, and how often that is looked at. */
+/** How far the wall clock may drift before a warning says that it has jumped, and how often that is checked. */
 const TOLERANCE_MS = 5_000
 const LOOK_EVERY_MS = 10_000
 

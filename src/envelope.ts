@@ -50,10 +50,10 @@ export async function executeOne (gateway: Gateway, body: Buffer, report: Report
   return 'isError' in document ? document : await execute(gateway, document, document.root, report)
 }
 
-/** Writes of a batch that are begun before the first of them has ended. */
+/** Writes of a batch that may be under way at once. */
 const WRITES_TOGETHER = 100
 
-/** Batches under way, which share what is left for them of the processor. */
+/** Batches under way. Together they get half of the processor. */
 let batches = 0
 
 /**
@@ -84,7 +84,7 @@ async function executeItems (gateway: Gateway, document: Document, items: readon
       turn = performance.now()
       if (isGone()) break
     }
-    // Writes follow each other without waiting, so that they share commits; everything else sees what they have written.
+    // Writes are begun without waiting for each other, so that they share commits. Anything else waits for them, and sees what they wrote.
     if (writesKeys(item)) {
       answers.push(execute(gateway, document, item, report))
       if (answers.length % WRITES_TOGETHER === 0) await Promise.all(answers)
@@ -98,7 +98,7 @@ async function executeItems (gateway: Gateway, document: Document, items: readon
   return await Promise.all(answers)
 }
 
-/** Whether an envelope is sure to be a command that writes keys: a store keeps those in order by itself. */
+/** Whether an envelope is a command that writes keys: a store carries those out in the order of the calls. */
 function writesKeys ({ names: [name, second] = [] }: Node): boolean {
   return name !== undefined && second === undefined && isCommand(name) && COMMANDS[name].writesKeys
 }

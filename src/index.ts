@@ -5,7 +5,7 @@ export { openStore, type StoreOptions } from './stores/table.js'
 export { lmdbStore } from './stores/lmdb/store.js'
 export { memoryStore } from './stores/memory.js'
 
-// What a store is made of that somebody else writes. `holdfast/store-suite` has the tests that it has to pass.
+// For those who write a store of their own. `holdfast/store-suite` has the tests that it must pass.
 export { compareCodePoints } from './json/codepoint.js'
 export type { JsonText } from './json/text.js'
 export {

@@ -8,7 +8,7 @@ export const MAX_NAME_BYTES = 256
 export const MAX_BATCH_ENVELOPES = 1000
 /** Bytes of a request's body, unless configured otherwise. */
 export const DEFAULT_BODY_BYTES = 1024 * 1024
-/** The greatest such limit that can be configured, and so the most bytes that a stored value has: a reply can carry it. */
+/** The greatest body limit that can be configured, and so the most bytes of a stored value: one reply can carry it. */
 export const GREATEST_BODY_BYTES = 16 * 1024 * 1024
 /** Characters that a value may grow to by KV_APPEND, KV_UPDATE and KV_MERGE: running out of memory cannot be caught. */
 export const MAX_VALUE_CHARACTERS = 8 * 1024 * 1024
@@ -16,7 +16,7 @@ export const MAX_VALUE_CHARACTERS = 8 * 1024 * 1024
 export const MAX_REPLY_CHARACTERS = 16 * 1024 * 1024
 /** Characters of replies that may wait for their clients to read them, over all connections, for the same reason. */
 export const MAX_UNSENT_CHARACTERS = 256 * 1024 * 1024
-/** Milliseconds of work on behalf of one request after which others have their turn. */
+/** Milliseconds of work for one request after which other requests get a turn. */
 export const TURN_MS = 10
 /** Seconds of the longest `duration` and `idle`: over 300 years, and still exact in milliseconds. */
 export const MAX_DURATION_S = 10_000_000_000

@@ -5,7 +5,7 @@ import { readConfig } from './cli/config.js'
 import type { Config } from './cli/settings.js'
 import { VERSION } from './version.js'
 
-/** Serves with as many processes as are asked for. What is not needed for that is not even loaded. @throws StartError */
+/** Serves with as many processes as the configuration asks for, and loads only what that needs. @throws StartError */
 async function serve (config: Config): Promise<void> {
   if (config.workers === 1) {
     const { serveAlone } = await import('./process/server.js')

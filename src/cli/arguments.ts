@@ -4,7 +4,7 @@ import type { Setting } from './settings.js'
 import type { Flag } from './data-commands.js'
 import { masked } from '../reason.js'
 
-/** A value as somebody wrote it, and the option or variable they wrote it in. */
+/** A value as it was written, and the option or variable that it was written in. */
 export interface GivenSetting { readonly source: string, readonly text: string }
 
 /** What a command line may hold. */

@@ -62,7 +62,7 @@ export const DATA_COMMANDS: Readonly<Record<DataCommandName, DataCommandRow>> = 
     flags: {},
     notes: 'Values are exported exactly, tokens only as their SHA-256. The secret from which the tokens of shared sessions are\n' +
       'made is not exported: on another store an imported shared session is reached by its token, and opened by its name only\n' +
-      'once the file `secret` of the data directory is copied too. A Valkey or Redis server has 10 seconds to be there.',
+      'once the file `secret` of the data directory is copied too. A Valkey or Redis server has to answer within 10 seconds.',
     read: ({ store, argument }) => ({ name: 'export', store, file: argument }),
   },
   import: {
@@ -76,7 +76,7 @@ export const DATA_COMMANDS: Readonly<Record<DataCommandName, DataCommandRow>> = 
   inspect: {
     summary: 'count what the store holds',
     flags: { verify: { description: 'check the checksum of every record too; exit code 1 when one is damaged' } },
-    notes: 'Nothing is changed. A store that is served can be inspected. One on Valkey or Redis has valkey-cli and redis-cli for that.',
+    notes: 'Nothing is changed. A store that is served can be inspected. For a store on Valkey or Redis use valkey-cli or redis-cli.',
     read: ({ store, flags }) => ({ name: 'inspect', store, verify: flags.has('verify') }),
   },
 }

@@ -48,7 +48,7 @@ export const ConfigSchema = Type.Object({
   storeDeadline: Type.Integer({
     default: 2_000,
     hint: 'milliseconds',
-    description: 'in which a Valkey or Redis server has to answer, or else a request gets 503, from 50 to 60000',
+    description: 'how long a Valkey or Redis server may take to answer before a request gets 503, from 50 to 60000',
     minimum: 50,
     maximum: 60_000,
     store: 'valkey',
@@ -56,7 +56,7 @@ export const ConfigSchema = Type.Object({
   waitReplicas: Type.Integer({
     default: 0,
     hint: 'number',
-    description: 'replicas of a Valkey or Redis server that must have a change before it is acknowledged, up to 16',
+    description: 'how many replicas of a Valkey or Redis server must have a change before it is answered, up to 16',
     minimum: 0,
     maximum: 16,
     store: 'valkey',
@@ -78,7 +78,7 @@ export const ConfigSchema = Type.Object({
   workers: Type.String({
     default: '1',
     hint: 'number',
-    description: 'processes that serve, all on the same port and store, up to 99; auto for one to a core',
+    description: 'how many processes serve, on one port and one store, up to 99; auto for one per core',
     pattern: '^(auto|[1-9][0-9]?)$',
     allowed: '`auto` or a whole number from 1 to 99',
   }),
@@ -92,7 +92,7 @@ export const ConfigSchema = Type.Object({
   logLevel: Type.Union(LOG_LEVELS.map(level => Type.Literal(level)), {
     default: 'warn',
     hint: 'level',
-    description: `the least severe messages to log, ${LOG_LEVELS.join(', ')}`,
+    description: `the least severe messages that are logged: ${LOG_LEVELS.join(', ')}`,
     allowed: `one of ${LOG_LEVELS.join(', ')}`,
   }),
 }, { additionalProperties: false })

@@ -18,7 +18,7 @@ const WRITE_BYTES = 65_536
 
 /**
  * Writes every session that is alive at `now`, one after the other, waiting for the output whenever it is behind. The
- * output is not ended. An 'error' listener on it is the caller's affair; the error rejects here too.
+ * output is not ended. The caller listens for its 'error' event; the error rejects here too.
  *
  * @param longest bytes of a line, so that no line is exported that cannot be imported
  */

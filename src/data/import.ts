@@ -7,7 +7,7 @@ import { readLines } from './read-lines.js'
 import type { Part, Watch } from '../stores/data-store.js'
 import { counted } from './words.js'
 
-/** Bytes that the first line has at most: of a file that is something else altogether no more is read. */
+/** Bytes of the first line at most. Of a file that is no export no more is read. */
 const MAX_HEADER_BYTES = 1024
 
 /** Faulty lines that are listed before the check gives up. */
@@ -114,7 +114,7 @@ function lineFault (check: () => void): string | undefined {
   }
 }
 
-/** Tells of each id whether it comes for the first time. One Set holds 2^24 members at most, and an export may hold more. */
+/** Whether an id comes for the first time. A Set holds 2^24 members at most, and an export may hold more. */
 function distinct (): (id: string) => boolean {
   const sets = Array.from({ length: 256 }, () => new Set<string>())
   return id => {

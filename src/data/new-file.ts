@@ -21,7 +21,7 @@ export async function writeNewFile<T> (path: string, write: (output: Writable) =
   const output = createWriteStream(temporary, { flags: 'wx', mode: 0o600, flush: true })
   await once(output, 'open').catch(error => { throw new InputError(`cannot make a file in ${dirname(path)}: ${reason(error)}`) })
   const done = finished(output)
-  // It is waited for below, but not when writing has failed before.
+  // It is awaited below, unless writing fails before; this only keeps Node from reporting it.
   done.catch(() => {})
   try {
     const result = await write(output)

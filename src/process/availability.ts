@@ -4,17 +4,17 @@ import type { Logger } from 'pino'
 export interface Availability {
   /** A sentence that says why not; undefined while they should. */
   readonly reason: string | undefined
-  /** Whether the store can be used, as far as it has said. */
+  /** Whether the store can be used, by what it last said. */
   readonly hasStore: boolean
   /** The store has been opened. */
   opened (): void
-  /** What the store says of itself: why it cannot be used, or undefined once it can. Its changes are logged. */
+  /** Takes what the store says: why it cannot be used, or undefined once it can. Changes are logged. */
   tell (reason: string | undefined): void
-  /** The server ends: from now on that is the reason, whatever becomes of the store. */
+  /** The server ends: `reason` is given from now on, whatever the store says. */
   end (reason: string): void
 }
 
-/** Reasons that are logged of one time of not being usable: there may be as many as attempts. */
+/** How many reasons are logged for one outage: each attempt may fail for another one. */
 const REASONS = 5
 
 const LOST = 'The store cannot be used at the moment, and the log says why.'
@@ -23,11 +23,11 @@ const LOST = 'The store cannot be used at the moment, and the log says why.'
 export function availability (log: Pick<Logger, 'warn'>, place: string): Availability {
   let isOpen = false
   let fault: string | undefined
-  /** What the log has of this time of not being usable. */
+  /** The reasons that are logged of this outage. */
   const said = new Set<string>()
   let ending: string | undefined
   return {
-    // Where the store is, and what is wrong with it, is for the operator.
+    // Only the operator learns where the store is and what is wrong with it.
     get reason () { return ending ?? (fault === undefined ? undefined : LOST) ?? (isOpen ? undefined : 'The store is not open yet.') },
     get hasStore () { return isOpen && fault === undefined },
     opened () { isOpen = true },

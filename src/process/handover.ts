@@ -1,6 +1,6 @@
 import type { ChildProcess } from 'node:child_process'
 
-/** A connection that node:cluster has accepted and sends to a process: Node's own handle, of which this is what is needed here. */
+/** The parts used here of Node's own handle of a connection, which node:cluster has accepted and sends to a process. */
 interface Handle {
   /** -1 once it is closed on this side. */
   readonly fd: number
@@ -20,7 +20,7 @@ export function closeLostConnections (child: ChildProcess): void {
   let onTheirWay: Handle[] = []
   const send = child.send
   child.send = (...args: unknown[]) => {
-    // Those that were confirmed, are closed.
+    // node:cluster closes its handle once the process confirms that it has the connection.
     onTheirWay = onTheirWay.filter(({ fd }) => fd !== -1)
     if (isConnection(args[1])) onTheirWay.push(args[1])
     return Reflect.apply(send, child, args)

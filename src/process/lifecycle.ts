@@ -6,15 +6,15 @@ import type { Gateway } from '../protocol/gateway.js'
 import { reason } from '../reason.js'
 import type { SessionStore } from '../session.js'
 
-// What main.ts is put together from. It stands apart because importing main.ts starts a server.
+// The parts of main.ts, in a file of their own because importing main.ts starts a server.
 
-/** Milliseconds that requests under way have to finish in after a signal. */
+/** Milliseconds that requests under way have to finish after a signal. */
 export const GRACE_MS = 10_000
 
-/** Milliseconds that everything else has after that, before the process is ended whatever it does. */
+/** Milliseconds after that in which everything else has to close; then the process ends. */
 export const SLACK_MS = 1_000
 
-/** A fault that ends the start and is the operator's to mend: its message says all, so that no stack is shown. */
+/** A fault that ends the start and that the operator can mend: its message says all, so that no stack is shown. */
 export class StartError extends Error {}
 
 /**
@@ -53,10 +53,10 @@ const FAULTS: Skipped = ['SIGILL', 'SIGTRAP', 'SIGABRT', 'SIGBUS', 'SIGFPE', 'SI
  * Ends the process gracefully on a signal, or with FAILED on an error that nobody caught; at once with FAILED on a second
  * signal, or when closing takes too long.
  *
- * @param close its promise is waited for; what it throws is logged, and the exit code is then FAILED
+ * @param close is awaited; what it throws is logged, and the exit code is then FAILED
  * @param delay milliseconds that `close` may take
- * @param skip signals that mean nothing here
- * @returns `close` ends it as a signal does, `uninstall` has all this forgotten
+ * @param skip signals that are ignored here
+ * @returns `close` ends the process as a signal does, `uninstall` takes the handlers away
  */
 export function endGracefully (log: Logger, close: () => Promise<void>, delay = GRACE_MS + SLACK_MS, skip: Skipped = []): { close (): void, uninstall (): void } {
   return closeWithGrace({ delay, logger: log, skip: [...FAULTS, ...skip] }, async ({ err, signal, manual }) => {
@@ -83,8 +83,8 @@ const SWEEP_PAUSE_MS = 10
 const SWEEP_REST_MS = 1_000
 
 /**
- * How many times as long as the step that rest is: four fifths of the time are left to requests. When there is work still after
- * minutes (here in milliseconds), more expires than is freed that way, and half of the time has to do.
+ * The rest is this many times as long as the step before it, which leaves four fifths of the time to requests. When sweeping has
+ * found work for SWEEP_PATIENCE_MS on end, more expires than it frees that way, and requests are left half of the time.
  */
 const SWEEP_PAUSE_STEPS = 4
 const SWEEP_PATIENCE_MS = 300_000

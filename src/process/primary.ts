@@ -36,8 +36,8 @@ const STDIO = ['inherit', 'inherit', 'inherit', 'ipc', 'pipe'] as const
 const WORKER = fileURLToPath(new URL('worker.js', import.meta.url))
 
 /**
- * Takes the data, and has several workers serve it, replacing those that die. Serves no request itself. Ends the process
- * upon a signal or a fault that nobody caught.
+ * Claims the data, starts workers that serve it, and replaces those that die. It serves no request itself. It ends the process
+ * upon a signal or an error that nobody caught.
  * @throws StartError when one of them cannot be started
  */
 export async function serveWithWorkers (config: Config): Promise<void> {
@@ -50,13 +50,13 @@ export async function serveWithWorkers (config: Config): Promise<void> {
     const start = { kind: 'start', config: { ...config, port }, since: startOfTime(message => log.warn(message)), options: claim?.options } as const
     cluster.setupPrimary({ exec: WORKER, args: [], stdio: [...STDIO] })
     const supervisor = new Supervisor({ count, log, launch: isReplacement => launch({ ...start, isReplacement }, log), giveUp: () => process.exit(FAILED) })
-    // On a second signal, too, and when closing took too long.
+    // Also after a second signal, and when closing takes too long.
     process.once('exit', () => supervisor.kill())
     const ending = endGracefully(log, async () => {
       const { endedWell, isSound } = await supervisor.stop()
       await claim?.release(isSound)
       if (!endedWell) process.exit(FAILED)
-      // A worker that hangs is killed before that, and the others end by themselves.
+      // A worker that hangs is killed before that time is over; the others end by themselves.
     }, GRACE_MS + 2 * SLACK_MS)
     const address = await supervisor.started.catch(error => {
       ending.uninstall()
@@ -84,11 +84,11 @@ async function freePort (host: string, port: number): Promise<number> {
 function launch (start: Extract<Order, { kind: 'start' }>, log: Logger): Worker {
   const worker = cluster.fork()
   closeLostConnections(worker.process)
-  // One that is gone needs no order, and what became of it is known from its end.
+  // An order to a worker that is gone is dropped: its `exit` event tells what became of it.
   const say = (order: Order): void => { worker.send(order, () => {}) }
   const ended = new Promise<End>(resolve => {
     worker.once('exit', (code, signal) => resolve({ code, signal: signal as NodeJS.Signals | null })) // As child processes have it.
-    // A process that could not be made has no other end.
+    // A process that could not be started has no `exit` event.
     worker.on('error', () => resolve({ code: FAILED, signal: null }))
   })
   const beats = worker.process.stdio[BEAT_FD] as Readable | undefined // As STDIO says; nothing when it could not be made.

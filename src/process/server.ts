@@ -13,7 +13,7 @@ import { openAt, placeOf, type StoreOptions } from '../stores/table.js'
 import { VERSION } from '../version.js'
 import { startWatchdog } from './watchdog.js'
 
-/** Milliseconds that answers already made have to go out in when the store has failed. */
+/** Milliseconds in which answers that are already made may still go out when the store has failed. */
 const LAST_WORDS_MS = 1_000
 
 /** A server that answers requests. */
@@ -24,13 +24,13 @@ export interface Server {
    * the store was given up, and never settles when the server is closed before.
    */
   readonly opened: Promise<void>
-  /** Begins to free what has expired: of all processes on one store one does. */
+  /** Begins to free what has expired. One of all processes on a store does so. */
   sweep (): void
   /** Lets the requests under way finish and then closes everything. */
   close (): Promise<void>
 }
 
-/** What a server has to know of its process: nothing when that has the data to itself. */
+/** How the process of a server stands to the data. Unless given, it has the data to itself. */
 export interface ProcessRole {
   /** What the claim of the data says that a worker has to open it with. */
   readonly options?: StoreOptions | undefined
@@ -69,10 +69,10 @@ export async function startServer (config: Config, log: Logger, since: Moment, p
   const store = await attempt(`open the data ${dataPlace}`, open(location, options))
   let closing: Promise<void> | undefined
   const opened = attempt(`open the data ${dataPlace}`, store.opened ?? Promise.resolve()).finally(async () => {
-    // It is closed because nobody waits any more, or was given up already.
+    // The store is closed by then, and its answer is of no interest any more.
     if (closing !== undefined) await new Promise(() => {})
   })
-  // That it is rejected is for the caller to deal with, who does not have it yet.
+  // The caller handles the rejection; this only keeps Node from reporting it first.
   opened.then(readiness.opened, () => {})
   const gateway = await attempt(`use the data ${dataPlace}`, createGateway(store, { now: clockFrom(since) })).catch(async error => {
     await store.close()
@@ -84,7 +84,7 @@ export async function startServer (config: Config, log: Logger, since: Moment, p
 
   async function closeAll (): Promise<void> {
     readiness.end('The server is stopping.')
-    // Anybody could keep it from ending with a request that never does.
+    // A request that never ends would keep the server from ending.
     const cut = setTimeout(() => {
       log.warn(`closing the connections whose requests have not ended in ${GRACE_MS / 1e3} s`)
       app.server.closeAllConnections()
@@ -104,7 +104,7 @@ export async function startServer (config: Config, log: Logger, since: Moment, p
     // Fastify's server listens on a TCP port here, so its address is neither null nor a path.
     address: app.server.address() as AddressInfo,
     opened,
-    // A store that cannot be used has told so already.
+    // A store that cannot be used has already said so.
     sweep () {
       stopSweeping = sweepRegularly(gateway, error => {
         const isTold = error instanceof StatusError && error.status === 'StoreUnavailable'
@@ -115,7 +115,7 @@ export async function startServer (config: Config, log: Logger, since: Moment, p
   }
 }
 
-/** What the store has to know of the settings and of this process, and whom it tells what. */
+/** The options of the store: settings, the role of this process, and where its reports go. */
 function storeOptions (config: Config, log: Logger, { options, waitsForStore = false, beat }: ProcessRole, readiness: Availability, closeApp: () => Promise<void>): StoreOptions {
   return {
     lmdb: { ...options?.lmdb, commits: startWatchdog(log.isLevelEnabled('fatal'), beat) },
@@ -128,7 +128,7 @@ function storeOptions (config: Config, log: Logger, { options, waitsForStore = f
     report: error => log.error({ err: error }, 'a fault in the store'),
     onAvailability: readiness.tell,
 
-    /** Clients get what is already answered, and 500 for what is under way; then this process ends, whatever still waits. */
+    /** Clients get the answers that are made, and 500 for requests under way; then this process ends, whatever still waits. */
     onFatal (error) {
       log.fatal({ err: error }, 'ending because the store cannot go on')
       readiness.end('The store has failed, and the server is ending.')

@@ -16,17 +16,17 @@ export interface Worker {
   /** Resolves once it can use its store, which it may have to wait for while it listens. Rejects as `listening` does. */
   readonly opened: Promise<void>
   readonly ended: Promise<End>
-  /** Has it free what has expired, of which there is one to a store. */
+  /** Tells it to free what has expired. One worker of a store does. */
   sweep (): void
-  /** Has it end once the requests under way have finished; it listens by now. */
+  /** Tells it to end once the requests under way have finished. Only for a worker that listens. */
   stop (): void
   kill (): void
 }
 
 export interface Ending {
-  /** Whether all that had served until then ended well. */
+  /** Whether every worker that served until then ended well. */
   readonly endedWell: boolean
-  /** Whether all did that there ever were, and nothing can have befallen the data. */
+  /** Whether every worker that there ever was ended well, so that the data cannot be damaged. */
   readonly isSound: boolean
 }
 
@@ -62,7 +62,7 @@ export function waits (elapsed = () => performance.now()): () => number {
 /** How a worker ended, in words. */
 export function describe ({ code, signal }: End): string {
   if (signal === null) return `ended with code ${code}`
-  // An LMDB file is mapped into memory: what is missing of it, or makes no sense, is met as one of these.
+  // LMDB maps its file into memory: a file that is cut short or makes no sense ends the process with one of these.
   const hint = signal === 'SIGSEGV' || signal === 'SIGBUS' ? ' (the data file may be damaged or truncated)' : ''
   return `died of ${signal}${hint}`
 }
@@ -119,7 +119,7 @@ export class Supervisor {
       for (const worker of first) this.keep(worker)
       return addresses[0]! // There is at least one worker.
     } catch (error) {
-      // They end because they were told to.
+      // stop() ended them.
       if (this.isStopping) await new Promise(() => {})
       this.kill()
       await this.allEnded()

@@ -6,9 +6,9 @@ import { createLog } from './log.js'
 import type { Order, Report } from './primary.js'
 import { startServer } from './server.js'
 
-// A worker: the program that a primary starts several times, and that does what its primary says.
+// A worker: the program that a primary starts several times and gives its orders.
 
-/** A terminal sends these to all processes of a server, the first of them for Ctrl-C. The primary says what it comes to. */
+/** A terminal sends these to all processes of a server, the first of them for Ctrl-C. The primary decides what to do. */
 const FOR_THE_PRIMARY = ['SIGINT', 'SIGHUP', 'SIGQUIT', 'SIGUSR2'] as const
 
 // Nobody else starts this program.
@@ -26,7 +26,7 @@ async function start ({ config, since, options, isReplacement }: Extract<Order, 
   let isStopping = false
 
   function stop (): void {
-    // Whoever stops all processes of a server tells this one too, besides its primary.
+    // A signal to all processes of a server comes here too, besides the primary's order.
     if (!isStopping) ending.close()
     isStopping = true
   }
@@ -45,9 +45,9 @@ for (const signal of FOR_THE_PRIMARY) process.on(signal, () => {})
 // Without its primary a worker has no right to the data any more, and gets no connections.
 self.on('disconnect', () => process.exit(FAILED))
 self.once('message', (order: Extract<Order, { kind: 'start' }>) => {
-  // Of what is not the operator's to mend the stack is told too, but nothing else that an error holds.
+  // A fault of ours is told with its stack, but with nothing else that the error holds.
   const wordsOf = (error: Error): string => error instanceof StartError ? error.message : error.stack ?? error.message
   start(order).catch(error => say({ kind: 'failed', message: wordsOf(error) }, () => process.exit(FAILED)))
 })
-// What is said to a worker that does not listen yet is lost.
+// The primary waits for this: a message to a worker that does not listen yet is lost.
 say({ kind: 'up' })
