@@ -4,7 +4,7 @@ import { openApi } from './document.js'
 import { reference } from './reference.js'
 
 /** The files of openapi/ that are written, and what stands in them. */
-export const FILES = {
+export const DOCUMENTS = {
   'openapi.json': fileText(openApi('3.1')),
   'openapi-3.0.json': fileText(openApi('3.0')),
 }
@@ -30,7 +30,7 @@ export const FOLDER = new URL('openapi/', PACKAGE)
 export const PAGES_FOLDER = new URL('docs/', PACKAGE)
 
 /** @param folder it ends in a slash */
-export function writeFiles (folder: URL, files: Readonly<Record<string, string>> = FILES): void {
+export function writeFiles (folder: URL, files: Readonly<Record<string, string>> = DOCUMENTS): void {
   for (const [name, text] of Object.entries(files)) writeFileSync(new URL(name, folder), text)
 }
 

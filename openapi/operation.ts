@@ -20,7 +20,7 @@ export interface Operation {
   readonly query?: readonly QueryParameter[]
   readonly body?: Body | undefined
   /** Replies to requests that were carried out, by HTTP status. */
-  readonly replies: Readonly<Record<number, Reply>>
+  readonly replies: Readonly<Record<number, ReplyDescription>>
   /** What is answered with a problem. */
   readonly failures: readonly StatusName[]
   /** What is answered with `ERR`, on /command and /commands. */
@@ -46,7 +46,7 @@ export interface Body {
   readonly mergePatch?: true
 }
 
-export interface Reply {
+export interface ReplyDescription {
   readonly description: string
   readonly headers?: ReadonlyArray<keyof typeof HEADERS>
   readonly content?: { readonly schema: TSchema, readonly example: unknown }
@@ -127,7 +127,7 @@ function responsesOf ({ method, parameters = [], replies, failures, errors, mayB
   }
 }
 
-function writeReply ({ description, headers = [], content }: Reply, components: Components): Json {
+function writeReply ({ description, headers = [], content }: ReplyDescription, components: Components): Json {
   const written = headers.map(name => [name, components.refer('headers', componentName(name), () => withSchema(HEADERS[name], components))])
   return {
     description,

@@ -4,7 +4,7 @@ import { COMMANDS } from '../src/commands/index.js'
 import type { Param } from '../src/protocol/param.js'
 import { REST, type RestRoute } from '../routes/rest.js'
 import { failuresOf, IN_BODY, type Place } from './failures.js'
-import type { Body, Operation, QueryParameter, Reply } from './operation.js'
+import type { Body, Operation, QueryParameter, ReplyDescription } from './operation.js'
 import { camelCase, inputOf, replyOf } from './schemas.js'
 
 /** The operations of the table in routes/rest.ts. */
@@ -64,7 +64,7 @@ function queryParameter (name: string, param: string, row: Command): QueryParame
   }
 }
 
-function repliesOf ({ command, minimal, success }: RestRoute, row: Command): Record<number, Reply> {
+function repliesOf ({ command, minimal, success }: RestRoute, row: Command): Record<number, ReplyDescription> {
   const content = { schema: replyOf(command), example: row.example.reply }
   if (minimal === undefined) {
     return { [success ?? 200]: { description: `What ${command} answers.`, content, headers: success === 201 ? ['Location'] : [] } }

@@ -2,13 +2,13 @@ import { KEY_URL } from '../routes/keys.js'
 import { READ_FAILURES, WRITE_FAILURES } from '../src/protocol/command.js'
 import type { StatusName } from '../src/status.js'
 import { IN_BODY } from './failures.js'
-import type { Operation, Reply } from './operation.js'
+import type { Operation, ReplyDescription } from './operation.js'
 import { KeyPatch, KeyRepresentation } from './schemas.js'
 
 const example = { value: { name: 'Ada' } }
 
 // PATCH and DELETE answer no value, and so no tag.
-const done: Reply = { description: 'Done.' }
+const done: ReplyDescription = { description: 'Done.' }
 const failures: readonly StatusName[] = ['CommandSyntax', 'SessionTokenInvalid', 'SessionNotExist', 'PreconditionFailed']
 const writeFailures: readonly StatusName[] = [...failures, 'KeyExists', ...WRITE_FAILURES]
 const bodyFailures: readonly StatusName[] = [...writeFailures, ...IN_BODY, 'ParamMissing', 'ValueSize']

@@ -24,7 +24,7 @@ export const STATUSES = {
   SessionNotExist: { st: 100, http: 404, meaning: 'The session never existed, has ended or has expired.' },
   SessionTokenInvalid: { st: 101, http: 400, meaning: 'The token is missing, not a string, or empty.' },
   SessionOpenFail: { st: 102, http: 404, meaning: 'There is no shared session of that name.' },
-  LimitExceeded: { st: 200, http: 507, meaning: 'A configured limit, or the disk of the store, is full.' },
+  LimitExceeded: { st: 200, http: 507, meaning: 'A configured limit is reached, or the disk or the memory of the store is full.' },
   StoreUnavailable: { st: 201, http: 503, meaning: 'The store did not answer in time, or cannot write.' },
   PreconditionFailed: { st: 202, http: 412, meaning: 'If-Match or If-None-Match did not hold.' },
   Unauthorized: { st: 203, http: 401, meaning: 'An API key is required.' },

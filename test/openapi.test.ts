@@ -11,7 +11,7 @@ import type { TSchema } from '@sinclair/typebox'
 import type { InjectOptions } from 'fastify'
 import t, { type Test } from 'tap'
 import { openApi } from '../openapi/document.js'
-import { FILES, FOLDER, PAGES, PAGES_FOLDER, writeFiles } from '../openapi/generate.js'
+import { DOCUMENTS, FOLDER, PAGES, PAGES_FOLDER, writeFiles } from '../openapi/generate.js'
 import { buildApp } from '../src/app.js'
 import type { Command } from '../src/protocol/command.js'
 import { COMMAND_NAMES, COMMANDS } from '../src/commands/index.js'
@@ -32,7 +32,7 @@ function operationsOf ({ paths }: Json): Operation[] {
 const OPERATIONS = operationsOf(DOCUMENT)
 
 t.test('the committed documents and the page of reference are what the code makes', async t => {
-  for (const [folder, files] of [[FOLDER, FILES], [PAGES_FOLDER, PAGES]] as const) {
+  for (const [folder, files] of [[FOLDER, DOCUMENTS], [PAGES_FOLDER, PAGES]] as const) {
     const written = t.testdir()
     writeFiles(pathToFileURL(`${written}/`), files)
     for (const [name, made] of Object.entries(files)) {
@@ -54,13 +54,13 @@ async function run (bin: string, args: readonly string[], cwd: string): Promise<
 }
 
 t.test('the linters find nothing, not even a warning', async t => {
-  const cwd = t.testdir({ ...FILES, 'wrong.json': FILES['openapi.json'].replace('"operationId"', '"x-id"'), 'ruleset.yaml': 'extends: ["spectral:oas"]\n' })
+  const cwd = t.testdir({ ...DOCUMENTS, 'wrong.json': DOCUMENTS['openapi.json'].replace('"operationId"', '"x-id"'), 'ruleset.yaml': 'extends: ["spectral:oas"]\n' })
   const lint = {
     redocly: async (files: string[]) => await run('@redocly/cli/bin/cli.js', ['lint', ...files, '--extends=recommended-strict', '--format=json'], cwd),
     spectral: async (files: string[]) => await run('@stoplight/spectral-cli/dist/index.js', ['lint', ...files, '--ruleset=ruleset.yaml', '--format=json', '--fail-severity=hint'], cwd),
   }
   for (const [name, one] of Object.entries(lint)) {
-    const [right, wrong] = await Promise.all([one(Object.keys(FILES)), one(['wrong.json'])])
+    const [right, wrong] = await Promise.all([one(Object.keys(DOCUMENTS)), one(['wrong.json'])])
     t.strictSame(right.code, 0, `${name} says: ${right.stdout}`)
     t.match(wrong, { code: 1, stdout: /operationId/ }, `${name} finds what is wrong`)
   }
