@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { createWriteStream } from 'node:fs'
-import { lstat, open, rename, rm } from 'node:fs/promises'
+import { lstat, rename, rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import type { Writable } from 'node:stream'
 import { finished } from 'node:stream/promises'
+import { PRIVATE_FILE, syncDirectory } from '../durable.js'
 import { reason } from '../reason.js'
 import { InputError } from '../stores/input-error.js'
 
@@ -18,7 +19,7 @@ import { InputError } from '../stores/input-error.js'
 export async function writeNewFile<T> (path: string, write: (output: Writable) => Promise<T>): Promise<T> {
   await refuseExisting(path)
   const temporary = join(dirname(path), `.${basename(path)}.${randomUUID()}`)
-  const output = createWriteStream(temporary, { flags: 'wx', mode: 0o600, flush: true })
+  const output = createWriteStream(temporary, { flags: 'wx', mode: PRIVATE_FILE, flush: true })
   await once(output, 'open').catch(error => { throw new InputError(`cannot make a file in ${dirname(path)}: ${reason(error)}`) })
   const done = finished(output)
   // It is awaited below, unless writing fails before; this only keeps Node from reporting it.
@@ -29,7 +30,8 @@ export async function writeNewFile<T> (path: string, write: (output: Writable) =
     await done
     await refuseExisting(path)
     await rename(temporary, path)
-    await flushDirectory(dirname(path))
+    // Without this a power cut may take the new name away.
+    syncDirectory(dirname(path))
     return result
   } catch (error) {
     output.destroy()
@@ -41,14 +43,4 @@ export async function writeNewFile<T> (path: string, write: (output: Writable) =
 async function refuseExisting (path: string): Promise<void> {
   const present = await lstat(path).catch(() => undefined)
   if (present !== undefined) throw new InputError(`${path} exists already, and is left as it is`)
-}
-
-/** Without this a power cut may take the new name away. */
-async function flushDirectory (path: string): Promise<void> {
-  const directory = await open(path)
-  try {
-    await directory.sync()
-  } finally {
-    await directory.close()
-  }
 }

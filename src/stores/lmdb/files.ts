@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, type Stats, statSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, rmSync, type Stats, statSync, writeFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
+import { PRIVATE_DIRECTORY, PRIVATE_FILE, syncDirectory, writeWhole } from '../../durable.js'
 import { FORMAT } from './records.js'
 import type { StoreFiles } from './options.js'
 
@@ -26,10 +27,6 @@ export const FILES = {
   making: 'new',
 } as const
 
-/** Only the user who runs Holdfast may read what it keeps. */
-export const PRIVATE_DIRECTORY = 0o700
-export const PRIVATE_FILE = 0o600
-
 /** Makes a directory and those above it, durably. Rejects what is there and no directory. */
 export function makeDirectory (directory: string): void {
   const found = statOf(directory)
@@ -50,43 +47,6 @@ export function statOf (path: string): Stats | undefined {
     if (!['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error // As Node's file system throws.
     return undefined
   }
-}
-
-/** Makes durable which files are in a directory. */
-export function syncDirectory (directory: string): void {
-  // Windows cannot open directories, and has no need to.
-  if (process.platform === 'win32') return
-  const fd = openSync(directory, 'r')
-  try {
-    fsyncSync(fd)
-  } finally {
-    closeSync(fd)
-  }
-}
-
-/** Makes the content of a file durable, and that it is there. */
-export function syncFile (file: string): void {
-  const fd = openSync(file, 'r+')
-  try {
-    fsyncSync(fd)
-  } finally {
-    closeSync(fd)
-  }
-  syncDirectory(dirname(file))
-}
-
-/** Writes a file that is there as a whole or not at all, durably. */
-export function writeWhole (directory: string, name: string, content: string): void {
-  const temporary = join(directory, `${name}.${process.pid}.tmp`)
-  const fd = openSync(temporary, 'w', PRIVATE_FILE)
-  try {
-    writeFileSync(fd, content)
-    fsyncSync(fd)
-  } finally {
-    closeSync(fd)
-  }
-  renameSync(temporary, join(directory, name))
-  syncDirectory(directory)
 }
 
 /** What a file of ours says; undefined when it is not there. @throws {SyntaxError} when it is not JSON */
@@ -121,7 +81,7 @@ export function otherFormat (format: string): Error {
 
 /** Marks the directory as one that holds a store. */
 export function writeMarker (directory: string): void {
-  writeWhole(directory, FILES.marker, `${JSON.stringify({ holdfast: 'store', format: Number(FORMAT), instance: randomUUID() })}\n`)
+  writeWhole(join(directory, FILES.marker), `${JSON.stringify({ holdfast: 'store', format: Number(FORMAT), instance: randomUUID() })}\n`)
 }
 
 /** What changes whenever the data file does. */
@@ -132,7 +92,7 @@ function identity (directory: string): Record<string, string> {
 
 /** Notes that the data file was left as it should be. */
 export function writeStamp (directory: string): void {
-  writeWhole(directory, FILES.stamp, `${JSON.stringify(identity(directory))}\n`)
+  writeWhole(join(directory, FILES.stamp), `${JSON.stringify(identity(directory))}\n`)
 }
 
 /** Whether the data file is as it was when the store was closed. */

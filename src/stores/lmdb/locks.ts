@@ -3,7 +3,8 @@ import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { tryLock } from 'fs-native-extensions'
-import { FILES, PRIVATE_FILE } from './files.js'
+import { PRIVATE_FILE } from '../../durable.js'
+import { FILES } from './files.js'
 
 /** A lock of the operating system, which ends with the process at the latest, however that ends. */
 export interface Lock {

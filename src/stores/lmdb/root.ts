@@ -1,5 +1,5 @@
 import { open, type RootDatabase } from 'lmdb'
-import { PRIVATE_FILE } from './files.js'
+import { PRIVATE_FILE } from '../../durable.js'
 import { FORMAT, FORMAT_KEY } from './records.js'
 import { openTable, openTables } from './tables.js'
 

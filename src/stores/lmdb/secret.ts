@@ -1,7 +1,8 @@
-import { linkSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
-import { FILES, PRIVATE_FILE, syncDirectory } from './files.js'
+import { writeNew } from '../../durable.js'
+import { FILES } from './files.js'
 
 /** One line: the secret as base64url, and its CRC32 in hexadecimal. */
 const LINE = /^([\w-]{43,}) ([0-9a-f]{8})\n$/
@@ -31,16 +32,5 @@ function read (directory: string): Buffer | undefined {
 
 /** Undefined when another process was faster. */
 function create (directory: string, secret: Buffer): Buffer | undefined {
-  const temporary = join(directory, `${FILES.secret}.${process.pid}.tmp`)
-  try {
-    writeFileSync(temporary, line(secret), { mode: PRIVATE_FILE, flush: true })
-    linkSync(temporary, join(directory, FILES.secret))
-    syncDirectory(directory)
-    return secret
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return undefined // Only read: undefined on every other error.
-    throw error
-  } finally {
-    rmSync(temporary, { force: true })
-  }
+  return writeNew(join(directory, FILES.secret), line(secret)) ? secret : undefined
 }
