@@ -87,103 +87,105 @@ export class Supervisor {
    * It stays open when they are stopped before.
    */
   readonly started: Promise<AddressInfo>
-  private readonly alive = new Set<Worker>()
+  readonly #options: SupervisorOptions
+  readonly #alive = new Set<Worker>()
   /** Those that listen. */
-  private readonly serving = new Set<Worker>()
-  private sweeper: Worker | undefined
-  private isStopping = false
-  private endedWell = true
-  private isSound = true
+  readonly #serving = new Set<Worker>()
+  #sweeper: Worker | undefined
+  #isStopping = false
+  #endedWell = true
+  #isSound = true
 
-  constructor (private readonly options: SupervisorOptions) {
-    this.started = this.start()
+  constructor (options: SupervisorOptions) {
+    this.#options = options
+    this.started = this.#start()
   }
 
   /** Stops all workers and waits for them. */
   async stop (): Promise<Ending> {
-    this.isStopping = true
-    for (const worker of this.alive) this.serving.has(worker) ? worker.stop() : worker.kill()
-    await this.allEnded()
-    return { endedWell: this.endedWell, isSound: this.isSound }
+    this.#isStopping = true
+    for (const worker of this.#alive) this.#serving.has(worker) ? worker.stop() : worker.kill()
+    await this.#allEnded()
+    return { endedWell: this.#endedWell, isSound: this.#isSound }
   }
 
   kill (): void {
-    for (const worker of this.alive) worker.kill()
+    for (const worker of this.#alive) worker.kill()
   }
 
-  private async start (): Promise<AddressInfo> {
-    const first = Array.from({ length: this.options.count }, () => this.add(false))
+  async #start (): Promise<AddressInfo> {
+    const first = Array.from({ length: this.#options.count }, () => this.#add(false))
     try {
       const addresses = await Promise.all(first.map(({ listening }) => listening))
       await Promise.all(first.map(({ opened }) => opened))
-      for (const worker of first) this.keep(worker)
+      for (const worker of first) this.#keep(worker)
       return addresses[0]! // There is at least one worker.
     } catch (error) {
       // stop() ended them.
-      if (this.isStopping) await new Promise(() => {})
+      if (this.#isStopping) await new Promise(() => {})
       this.kill()
-      await this.allEnded()
+      await this.#allEnded()
       throw error
     }
   }
 
-  private add (isReplacement: boolean): Worker {
-    const worker = this.options.launch(isReplacement)
-    this.alive.add(worker)
+  #add (isReplacement: boolean): Worker {
+    const worker = this.#options.launch(isReplacement)
+    this.#alive.add(worker)
     // start() and served() wait for one of these and may never look at the other; this only keeps Node from reporting that.
     worker.opened.catch(() => {})
-    worker.listening.then(() => this.serving.add(worker), () => {})
+    worker.listening.then(() => this.#serving.add(worker), () => {})
     worker.ended.then(({ code }) => {
-      this.alive.delete(worker)
-      if (this.serving.delete(worker) && this.isStopping) this.endedWell &&= code === 0
-      this.isSound &&= code === 0
+      this.#alive.delete(worker)
+      if (this.#serving.delete(worker) && this.#isStopping) this.#endedWell &&= code === 0
+      this.#isSound &&= code === 0
     })
     return worker
   }
 
   /** Keeps one place taken: replaces the worker there whenever it ends. */
-  private async keep (first: Worker): Promise<void> {
-    const { log, giveUp, waitFor = sleep } = this.options
+  async #keep (first: Worker): Promise<void> {
+    const { log, giveUp, waitFor = sleep } = this.#options
     const nextWait = waits()
     let failures = 0
     let worker: Worker | undefined = first
     while (worker !== undefined) {
-      failures = await this.served(worker) ? 0 : failures + 1
-      if (failures >= MAX_FAILED_STARTS && this.serving.size === 0 && !this.isStopping) {
+      failures = await this.#served(worker) ? 0 : failures + 1
+      if (failures >= MAX_FAILED_STARTS && this.#serving.size === 0 && !this.#isStopping) {
         log.fatal('ending because no worker is left and none can be started')
         return giveUp()
       }
       const wait = nextWait()
-      await waitFor(this.serving.size === 0 ? Math.min(wait, LONGEST_WAIT_ALONE_MS) : wait)
-      worker = this.isStopping ? undefined : this.add(true)
+      await waitFor(this.#serving.size === 0 ? Math.min(wait, LONGEST_WAIT_ALONE_MS) : wait)
+      worker = this.#isStopping ? undefined : this.#add(true)
     }
   }
 
   /** Waits until a worker has ended; whether it had served. */
-  private async served (worker: Worker): Promise<boolean> {
-    const { log } = this.options
+  async #served (worker: Worker): Promise<boolean> {
+    const { log } = this.#options
     try {
       await worker.listening
     } catch (error) {
-      if (!this.isStopping) log.error({ worker: worker.pid, err: error }, 'a worker could not be started')
+      if (!this.#isStopping) log.error({ worker: worker.pid, err: error }, 'a worker could not be started')
       await worker.ended
       return false
     }
     log.info({ worker: worker.pid }, `worker ${worker.pid} serves`)
-    this.appointSweeper()
+    this.#appointSweeper()
     const end = await worker.ended
-    this.appointSweeper()
+    this.#appointSweeper()
     log[end.code === 0 ? 'info' : 'error']({ worker: worker.pid, ...end }, `worker ${worker.pid} ${describe(end)}`)
     return true
   }
 
-  private appointSweeper (): void {
-    if (this.sweeper !== undefined && this.serving.has(this.sweeper)) return
-    this.sweeper = [...this.serving][0]
-    this.sweeper?.sweep()
+  #appointSweeper (): void {
+    if (this.#sweeper !== undefined && this.#serving.has(this.#sweeper)) return
+    this.#sweeper = [...this.#serving][0]
+    this.#sweeper?.sweep()
   }
 
-  private async allEnded (): Promise<void> {
-    await Promise.all([...this.alive].map(({ ended }) => ended))
+  async #allEnded (): Promise<void> {
+    await Promise.all([...this.#alive].map(({ ended }) => ended))
   }
 }

@@ -44,32 +44,32 @@ export function memoryStore (): SessionStore {
 
 class MemoryStore implements SessionStore {
   readonly kind = 'memory'
-  private readonly sessions = new Map<SessionId, Entry>()
-  private queue = queueOf([])
-  private made: Buffer | undefined
+  readonly #sessions = new Map<SessionId, Entry>()
+  #queue = queueOf([])
+  #made: Buffer | undefined
 
   async secret (make: () => Buffer): Promise<Buffer> {
-    this.made ??= make()
-    return this.made
+    this.#made ??= make()
+    return this.#made
   }
 
   async create (id: SessionId, session: Session, now: number): Promise<Session> {
-    const present = this.expireEntry(id, now)
+    const present = this.#expireEntry(id, now)
     if (present !== undefined) return present.session
-    this.add(id, session, new Map())
+    this.#add(id, session, new Map())
     return session
   }
 
   async find (id: SessionId, now: number): Promise<Found | undefined> {
-    const entry = this.expireEntry(id, now)
+    const entry = this.#expireEntry(id, now)
     return entry && { session: entry.session, size: entry.keys.size }
   }
 
   async access<T> (id: SessionId, now: number, access: Access<T>): Promise<{ readonly reply: T } | undefined> {
-    const entry = this.sessions.get(id)
+    const entry = this.#sessions.get(id)
     const session = entry && expire(entry.session, now)
     if (entry === undefined || session === undefined) {
-      this.forget(id)
+      this.#forget(id)
       return undefined
     }
     const restarted = session !== entry.session
@@ -77,27 +77,27 @@ class MemoryStore implements SessionStore {
     if (restarted || outcome.clear === true) entry.keys = new Map()
     if (outcome.writes !== undefined) write(entry.keys, outcome.writes)
     entry.session = sessionAfter(session, access, outcome, now)
-    this.enqueue(id, entry)
+    this.#enqueue(id, entry)
     return { reply: outcome.reply }
   }
 
   async remove (id: SessionId, now: number): Promise<boolean> {
-    const isAlive = this.expireEntry(id, now) !== undefined
-    this.forget(id)
+    const isAlive = this.#expireEntry(id, now) !== undefined
+    this.#forget(id)
     return isAlive
   }
 
   async clear (now: number): Promise<number> {
     let count = 0
-    for (const { session } of this.sessions.values()) if (expire(session, now) !== undefined) count++
-    this.sessions.clear()
-    this.compact()
+    for (const { session } of this.#sessions.values()) if (expire(session, now) !== undefined) count++
+    this.#sessions.clear()
+    this.#compact()
     return count
   }
 
   async totals (now: number): Promise<{ sessions: number, keys: number }> {
     const totals = { sessions: 0, keys: 0 }
-    for (const entry of this.sessions.values()) {
+    for (const entry of this.#sessions.values()) {
       const session = expire(entry.session, now)
       if (session !== undefined) totals.sessions++
       if (session === entry.session) totals.keys += entry.keys.size
@@ -107,15 +107,15 @@ class MemoryStore implements SessionStore {
 
   async sweep (now: number, limit: number): Promise<number> {
     let count = 0
-    for (let item = this.queue.peek(); count < limit && item !== undefined && item.deadline <= now; item = this.queue.peek()) {
-      this.queue.pop()
-      count += this.sweepOne(item, now)
+    for (let item = this.#queue.peek(); count < limit && item !== undefined && item.deadline <= now; item = this.#queue.peek()) {
+      this.#queue.pop()
+      count += this.#sweepOne(item, now)
     }
     return count
   }
 
   async * copies (now: number): AsyncGenerator<SessionCopy> {
-    for (const [id, entry] of this.sessions) {
+    for (const [id, entry] of this.#sessions) {
       const session = expire(entry.session, now)
       const keys = session === entry.session ? sourceOf(entry.keys).entries() : []
       if (session !== undefined) yield { id, session, keys: new Map(keys) }
@@ -123,68 +123,68 @@ class MemoryStore implements SessionStore {
   }
 
   async restore ({ id, session, keys }: SessionCopy, now: number): Promise<boolean> {
-    if (this.expireEntry(id, now) !== undefined) return false
-    this.add(id, session, keys)
+    if (this.#expireEntry(id, now) !== undefined) return false
+    this.#add(id, session, keys)
     return true
   }
 
   async close (): Promise<void> {
-    this.sessions.clear()
-    this.compact()
+    this.#sessions.clear()
+    this.#compact()
   }
 
-  private isCurrent (item: Item): boolean {
-    return this.sessions.get(item.id)?.item === item
+  #isCurrent (item: Item): boolean {
+    return this.#sessions.get(item.id)?.item === item
   }
 
-  private compact (): void {
-    if (this.queue.length > 2 * this.sessions.size + SPARE_ITEMS) this.queue = queueOf(this.queue.data.filter(item => this.isCurrent(item)))
+  #compact (): void {
+    if (this.#queue.length > 2 * this.#sessions.size + SPARE_ITEMS) this.#queue = queueOf(this.#queue.data.filter(item => this.#isCurrent(item)))
   }
 
   /**
    * Makes sure that a sweep meets the session no later than its deadline. A deadline that moves away, as every use of an
    * idle session makes it do, costs nothing here: the sweep that meets the session too early puts it back.
    */
-  private enqueue (id: SessionId, entry: Entry): void {
+  #enqueue (id: SessionId, entry: Entry): void {
     const due = deadline(entry.session)
     if (due >= (entry.item?.deadline ?? Infinity)) return
     entry.item = { deadline: due, id }
-    this.queue.push(entry.item)
-    this.compact()
+    this.#queue.push(entry.item)
+    this.#compact()
   }
 
-  private add (id: SessionId, session: Session, keys: ReadonlyMap<string, JsonText>): void {
+  #add (id: SessionId, session: Session, keys: ReadonlyMap<string, JsonText>): void {
     const entry: Entry = { session, keys: new Map(), item: undefined }
     write(entry.keys, keys)
-    this.sessions.set(id, entry)
-    this.enqueue(id, entry)
+    this.#sessions.set(id, entry)
+    this.#enqueue(id, entry)
   }
 
-  private forget (id: SessionId): void {
-    this.sessions.delete(id)
-    this.compact()
+  #forget (id: SessionId): void {
+    this.#sessions.delete(id)
+    this.#compact()
   }
 
   /** The session that is alive under this id. One that is over is removed, or emptied, whatever the clock says later. */
-  private expireEntry (id: SessionId, now: number): Entry | undefined {
-    const entry = this.sessions.get(id)
+  #expireEntry (id: SessionId, now: number): Entry | undefined {
+    const entry = this.#sessions.get(id)
     const session = entry && expire(entry.session, now)
     if (entry === undefined || session === undefined) {
-      this.forget(id)
+      this.#forget(id)
       return undefined
     }
     if (session !== entry.session) Object.assign(entry, { session, keys: new Map() })
-    this.enqueue(id, entry)
+    this.#enqueue(id, entry)
     return entry
   }
 
   /** Deals with the session that the queue has brought up; the number of sessions that were due. */
-  private sweepOne (item: Item, now: number): number {
-    const entry = this.sessions.get(item.id)
+  #sweepOne (item: Item, now: number): number {
+    const entry = this.#sessions.get(item.id)
     if (entry?.item !== item) return 0
     const { session } = entry
     entry.item = undefined
-    return this.expireEntry(item.id, now)?.session === session ? 0 : 1
+    return this.#expireEntry(item.id, now)?.session === session ? 0 : 1
   }
 }
 
