@@ -40,7 +40,8 @@ export async function openStore (url: string, options: StoreOptions = {}): Promi
   }
   if (parsed.kind === 'valkey') {
     const { valkeyStore } = await needing('iovalkey', async () => await import('./valkey/store.js'))
-    return valkeyStore(parsed, options)
+    const { timeout, deadline } = options
+    return valkeyStore(parsed, { ...options, ...timeout !== undefined && { openTimeoutS: timeout }, ...deadline !== undefined && { answerDeadlineMs: deadline } })
   }
   const { lmdbStore } = await import('./lmdb/store.js')
   return lmdbStore(parsed.directory, options)

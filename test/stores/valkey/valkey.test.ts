@@ -9,7 +9,7 @@ import { engines, needs, startServer, type Server } from './servers.js'
 function fresh (url: string, servers: readonly Server[]): (t: Test) => Promise<Opened> {
   const open = async () => {
     // Some tests have thousands wait for one session at once.
-    const store = valkeyStore(parseValkeyUrl(url), { deadline: 30_000 })
+    const store = valkeyStore(parseValkeyUrl(url), { answerDeadlineMs: 30_000 })
     await store.opened
     return store
   }
