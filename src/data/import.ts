@@ -1,4 +1,5 @@
 import type { FileHandle } from 'node:fs/promises'
+import { BigSet } from '../big-set.js'
 import { reason } from '../reason.js'
 import { expire, type Session, type SessionCopy, type SessionStore } from '../session.js'
 import { InputError } from '../stores/input-error.js'
@@ -41,7 +42,7 @@ export async function checkExport (file: FileHandle, watch: Watch<ImportState> =
   await checkBeginning(file)
   const { size: of } = await file.stat()
   const faults: string[] = []
-  const isNew = distinct()
+  const seen = new BigSet()
   let sessions = 0
   let ended = false
   let lines = 1
@@ -49,7 +50,7 @@ export async function checkExport (file: FileHandle, watch: Watch<ImportState> =
     watch.signal?.throwIfAborted()
     lines = number
     if (number === 1) continue
-    const fault = ended ? 'nothing can follow the line that ends an export' : faultOf(bytes, isNew)
+    const fault = ended ? 'nothing can follow the line that ends an export' : faultOf(bytes, seen)
     if (fault !== undefined) faults.push(`line ${number}: ${fault}`)
     if (ended || faults.length === MAX_FAULTS) break
     ended = isEnd(bytes)
@@ -98,9 +99,9 @@ async function checkBeginning (file: FileHandle): Promise<void> {
   if (fault !== undefined) throw faulty([`line 1: ${fault}`])
 }
 
-function faultOf (bytes: Buffer, isNew: (id: string) => boolean): string | undefined {
+function faultOf (bytes: Buffer, seen: BigSet): string | undefined {
   return lineFault(() => {
-    if (!isEnd(bytes) && !isNew(parseSession(bytes).id)) throw new LineFault('id: stands on an earlier line too')
+    if (!isEnd(bytes) && !seen.add(parseSession(bytes).id)) throw new LineFault('id: stands on an earlier line too')
   })
 }
 
@@ -111,17 +112,6 @@ function lineFault (check: () => void): string | undefined {
   } catch (error) {
     if (!(error instanceof LineFault)) throw error
     return error.message
-  }
-}
-
-/** Whether an id comes for the first time. A Set holds 2^24 members at most, and an export may hold more. */
-function distinct (): (id: string) => boolean {
-  const sets = Array.from({ length: 256 }, () => new Set<string>())
-  return id => {
-    const set = sets[parseInt(id.slice(0, 2), 16)]! // Two hexadecimal digits are less than 256.
-    const { size } = set
-    // Half of the memory that the digits take.
-    return set.add(Buffer.from(id, 'hex').toString('latin1')).size > size
   }
 }
 

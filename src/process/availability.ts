@@ -1,4 +1,5 @@
 import type { Logger } from 'pino'
+import { ToldFaults } from '../told-faults.js'
 
 /** Whether requests should be sent to a server, as GET /ready tells it. */
 export interface Availability {
@@ -24,7 +25,7 @@ export function availability (log: Pick<Logger, 'warn'>, place: string): Availab
   let isOpen = false
   let fault: string | undefined
   /** The reasons that are logged of this outage. */
-  const said = new Set<string>()
+  const said = new ToldFaults()
   let ending: string | undefined
   return {
     // Only the operator learns where the store is and what is wrong with it.
@@ -37,12 +38,11 @@ export function availability (log: Pick<Logger, 'warn'>, place: string): Availab
       if (ending !== undefined) return
       if (reason === undefined) {
         if (!wasUsable) log.warn(`the data ${place} can be used now`)
-        said.clear()
+        said.forget()
         return
       }
       // One reason often follows another: a lost connection, and then why it cannot be made again.
-      if (said.has(reason) || said.size >= REASONS) return
-      said.add(reason)
+      if (said.size >= REASONS || !said.isNew(reason)) return
       log.warn(isOpen ? `the data ${place} cannot be used: ${reason}` : `waiting for the data ${place}: ${reason}`)
     },
     end (reason) { ending ??= reason },

@@ -1,6 +1,7 @@
 import type { AddressInfo } from 'node:net'
 import closeWithGrace from 'close-with-grace'
 import type { Logger } from 'pino'
+import { authority } from '../authority.js'
 import { FAILED } from '../exit-codes.js'
 import type { Gateway } from '../protocol/gateway.js'
 import { reason } from '../reason.js'
@@ -29,11 +30,6 @@ export async function attempt<T> (step: string, doing: Promise<T>): Promise<T> {
   } catch (error) {
     throw new StartError(`cannot ${step}: ${reason(error)}`, { cause: error })
   }
-}
-
-/** A host and a port as they stand in a URL. */
-export function authority (host: string, port: number): string {
-  return `${host.includes(':') ? `[${host}]` : host}:${port}`
 }
 
 /** The line that says that requests are served, and at which address. */

@@ -4,8 +4,10 @@ import { createServer, type AddressInfo } from 'node:net'
 import type { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import type { Logger } from 'pino'
+import { authority } from '../authority.js'
+import { promiseWithResolvers } from '../promise.js'
 import { FAILED } from '../exit-codes.js'
-import { attempt, authority, endGracefully, GRACE_MS, readyLine, SLACK_MS, StartError } from './lifecycle.js'
+import { attempt, endGracefully, GRACE_MS, readyLine, SLACK_MS, StartError } from './lifecycle.js'
 import { startOfTime, type Moment } from '../clock.js'
 import { describe, Supervisor, type End, type Worker } from './supervisor.js'
 import { closeLostConnections } from './handover.js'
@@ -97,8 +99,8 @@ function launch (start: Extract<Order, { kind: 'start' }>, log: Logger): Worker 
     worker.process.kill('SIGKILL')
   })
   ended.then(end)
-  const listening = promised<AddressInfo>()
-  const opened = promised<void>()
+  const listening = promiseWithResolvers<AddressInfo>()
+  const opened = promiseWithResolvers<void>()
   const fail = (message: string): void => { for (const { reject } of [listening, opened]) reject(new StartError(message)) }
   worker.on('message', (report: Report) => {
     switch (report.kind) {
@@ -118,11 +120,4 @@ function launch (start: Extract<Order, { kind: 'start' }>, log: Logger): Worker 
     stop: () => say({ kind: 'stop' }),
     kill: () => { worker.process.kill('SIGKILL') },
   }
-}
-
-/** A promise with what settles it. */
-function promised<T> (): { promise: Promise<T>, resolve (value: T): void, reject (error: Error): void } {
-  let settle = { resolve (_value: T): void {}, reject (_error: Error): void {} }
-  const promise = new Promise<T>((resolve, reject) => { settle = { resolve, reject } })
-  return { promise, ...settle }
 }

@@ -9,7 +9,7 @@ import { createServer } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import autocannon from 'autocannon'
 import { Redis } from 'iovalkey'
-import { openStore } from '../../dist/src/stores/open.js'
+import { openStore } from '../../dist/src/stores/table.js'
 
 const SECONDS = Number(process.argv[2] ?? 5)
 const ENGINE = process.env.ENGINE ?? 'redis-server'
@@ -66,7 +66,7 @@ const session = parts => ({ name: 'login', shared: false, duration: 3600, idle: 
 async function sizeOf ({ sessions, keys, length, parts = {}, args = [] }) {
   const engine = await startEngine(...args)
   const used = async () => Number(/used_memory:(\d+)/.exec(await engine.client.info('memory'))[1])
-  const store = await openStore(`valkey://127.0.0.1:${engine.port}`, { deadline: 60_000 })
+  const store = await openStore(`valkey://127.0.0.1:${engine.port}`, { valkey: { answerDeadlineMs: 60_000 } })
   await store.opened
   const before = await used()
   const value = JSON.stringify('x'.repeat(Math.max(0, length - 2)))

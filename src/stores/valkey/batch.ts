@@ -1,65 +1,69 @@
-import type { JsonText } from '../../json/text.js'
-import type { Access, Names } from '../../session.js'
-import { standing, type Base } from './base.js'
-import { add, nothing, overlayOn, type Overlay, type Sum } from './overlay.js'
+import type { Access, Names, Reads } from '../../session.js'
+import { NotSentError } from './client/faults.js'
+import type { SessionDraft } from './draft.js'
+import { ChangeMerger, changeOf, type MergedChange } from './merged-change.js'
+import type { StoredSession } from './script.js'
+import { aliveAt } from './stored-session.js'
 import { decide, viewOf } from '../view.js'
 
-/** An access that waits for its turn, and the promise that it was answered with. */
-export interface Waiting {
+/** An access that waits for its turn, and the promise that its caller waits for. */
+export interface QueuedAccess {
   readonly access: Access<unknown>
   readonly now: number
   /** When it has to be answered, as performance.now(). */
-  readonly until: number
-  /** Whether its change has been sent and may be made. */
-  isSent: boolean
+  readonly untilMs: number
   resolve (answer: { readonly reply: unknown } | undefined): void
   reject (error: unknown): void
 }
 
-/** Accesses in one step of the engine at most. */
-const BATCH = 100
+/** Accesses that share a step of the engine. They were called one after the other, so the first one has to be answered first. */
+export type Batch = readonly [QueuedAccess, ...QueuedAccess[]]
 
-/** Keys that such a step reads and writes at most, unless one access alone has more: the engine does nothing else meanwhile. */
-const KEYS = 10_000
+/** Accesses of a batch at most. */
+const MAX_ACCESSES = 100
 
-/** Characters of values that such a step is known to write at most, unless one access alone has more. */
-const CHARACTERS = 8 * 1024 * 1024
+/** Keys that a batch reads and writes at most, unless one access alone has more: the engine does nothing else meanwhile. */
+const MAX_KEYS = 10_000
 
-/** Accesses that were called so many milliseconds apart can share a step: each takes effect no earlier than it was called. */
-const SAME_MOMENT = 100
+/** Characters of values that a batch is known to write at most, unless one access alone has more. */
+const MAX_CHARACTERS = 8 * 1024 * 1024
 
-const NO_WRITES: ReadonlyMap<string, JsonText | null> = new Map()
+/** Milliseconds that the calls of a batch are apart at most: all of them take effect at the moment of the last. */
+const SAME_MOMENT_MS = 100
 
-/** What accesses change whose changes are known beforehand. */
-export function sumOf (batch: readonly Waiting[]): Sum {
-  const [first] = batch as readonly [Waiting] // A batch is not empty.
-  if (batch.length === 1) return { clear: false, writes: NO_WRITES, session: undefined, ...first.access.change, touch: first.access.touch }
-  const sum = nothing()
-  for (const { access } of batch) {
-    add(sum, access.change ?? {})
-    sum.touch ||= access.touch
+/**
+ * Takes accesses from the front of a queue that can share a step. Those that have waited for too long are rejected.
+ * @param most how many it takes at most
+ */
+export function takeBatch (queue: QueuedAccess[], most: number): Batch | undefined {
+  const nowMs = performance.now()
+  const batch: QueuedAccess[] = []
+  for (const queued of queue.splice(0, Math.min(most, batchLength(queue)))) {
+    if (nowMs < queued.untilMs) batch.push(queued)
+    else queued.reject(new NotSentError('its turn did not come in time'))
   }
-  return sum
+  const [first, ...others] = batch
+  return first && [first, ...others]
 }
 
-/** How many of those that wait, from the first on, can share a step. */
-export function together (queue: readonly Waiting[]): number {
-  const [first] = queue as readonly [Waiting] // The queue is not empty.
+/** How many accesses, from the first one of a queue on, can share a step. */
+export function batchLength (queue: readonly QueuedAccess[]): number {
+  const [first] = queue as Batch // The queue is not empty.
   if (isAlone(first)) return 1
   let [keys, characters] = [0, 0]
   const end = queue.findIndex(other => {
     keys += keysIn(other)
     characters += charactersIn(other)
-    return isAlone(other) || Math.abs(other.now - first.now) > SAME_MOMENT || (other !== first && (keys > KEYS || characters > CHARACTERS))
+    return isAlone(other) || Math.abs(other.now - first.now) > SAME_MOMENT_MS || (other !== first && (keys > MAX_KEYS || characters > MAX_CHARACTERS))
   })
-  return Math.min(BATCH, end < 0 ? queue.length : end)
+  return Math.min(MAX_ACCESSES, end < 0 ? queue.length : end)
 }
 
-function keysIn ({ access: { reads: { has = [], get = [] }, change } }: Waiting): number {
+function keysIn ({ access: { reads: { has = [], get = [] }, change } }: QueuedAccess): number {
   return sizeOf(has) + sizeOf(get) + (change?.writes?.size ?? 0)
 }
 
-function charactersIn ({ access: { change } }: Waiting): number {
+function charactersIn ({ access: { change } }: QueuedAccess): number {
   let sum = 0
   for (const value of change?.writes?.values() ?? []) sum += value?.length ?? 0
   return sum
@@ -70,69 +74,78 @@ function sizeOf (names: Names): number {
 }
 
 /** Whether an access sees so much of a session that it cannot be decided on what others are about to write. */
-function isAlone ({ access: { reads } }: Waiting): boolean {
+function isAlone ({ access: { reads } }: QueuedAccess): boolean {
   return reads.all === true || reads.list !== undefined
 }
 
-/** The keys that a batch is known to write, those included that a later one of it removes with all others. */
-export function writtenBy (batch: readonly Waiting[]): string[] {
+export function readsOf (batch: Batch): Reads[] {
+  return batch.map(({ access }) => access.reads)
+}
+
+/** The keys that a batch is known to write, those included that a later access of it removes with all others. */
+export function writtenKeys (batch: Batch): string[] {
   return batch.flatMap(({ access: { change } }) => [...change?.writes?.keys() ?? []])
 }
 
 /** Whether all that a batch changes is known before anything is read. */
-export function isKnownBefore (batch: readonly Waiting[]): boolean {
+export function isKnownBefore (batch: Batch): boolean {
   return batch.every(({ access }) => access.change !== undefined)
 }
 
+/** What the accesses of a batch change whose changes are known beforehand. */
+export function knownChange (batch: Batch): MergedChange {
+  const [{ access: { change = {}, touch } }] = batch
+  if (batch.length === 1) return changeOf(change, touch)
+  const merger = new ChangeMerger()
+  for (const { access } of batch) {
+    merger.add(access.change ?? {})
+    merger.touch ||= access.touch
+  }
+  return merger
+}
+
 /** The moment at which all of them take effect: none of them earlier than it was called. */
-export function momentOf (batch: readonly Waiting[]): number {
-  return Math.max(...batch.map(({ now }) => now))
+export function momentOf (batch: Batch): number {
+  let moment = -Infinity
+  for (const { now } of batch) moment = Math.max(moment, now)
+  return moment
 }
 
-/** The session of a batch, to decide on; undefined when it has ended. */
-export function overlay (base: Base, now: number): Overlay | undefined {
-  const found = standing(base, now)
-  const isEmptied = found?.session !== base.session
-  const { entries, presences, values } = base
-  return found && overlayOn(found.session, found.source, key => isEmptied || entries !== undefined || presences.has(key) || values.has(key))
-}
-
-export type Decided = { readonly reply: unknown } | { readonly error: unknown }
+export type Decision = { readonly reply: unknown } | { readonly error: unknown }
 
 /** Decides one after the other; of those that are not written yet up to the first on which the ones after it cannot build. */
-export function decideAll (batch: readonly Waiting[], over: Overlay, now: number, areWritten = false): Decided[] {
-  const answers: Decided[] = []
+export function decideAll (batch: Batch, draft: SessionDraft, now: number, areWritten = false): Decision[] {
+  const decisions: Decision[] = []
   for (const { access } of batch) {
-    if (!areWritten && !over.isKnown) break
+    if (!areWritten && !draft.isSizeKnown) break
     try {
-      answers.push({ reply: over.take(access, now).reply })
+      decisions.push({ reply: draft.take(access, now).reply })
     } catch (error) {
-      answers.push({ error })
+      decisions.push({ error })
     }
   }
-  return answers
+  return decisions
 }
 
-/** Answers the only access of a batch, whose change is done: nothing comes after it. @returns 1 */
-export function settleOne ([waiting]: readonly Waiting[], base: Base, now: number): number {
-  const { access, resolve } = waiting! // A batch is not empty.
-  const found = standing(base, now)
-  resolve(found && { reply: decide(access, viewOf(found.session, access.reads, found.source)).reply })
+/** Answers the only access of a batch, whose change is made: no other one builds on it. @returns 1 */
+export function answerOne ([{ access, resolve }]: Batch, stored: StoredSession, now: number): number {
+  const alive = aliveAt(stored, now)
+  resolve(alive && { reply: decide(access, viewOf(alive.session, access.reads, alive.source)).reply })
   return 1
 }
 
-/** Tells all that there is no such session. @returns how many that are */
-export function refuse (batch: readonly Waiting[]): number {
+/** Answers all that there is no such session. @returns how many that are */
+export function answerNoSession (batch: Batch): number {
   for (const { resolve } of batch) resolve(undefined)
   return batch.length
 }
 
 /** Answers as many of a batch as were decided. @returns how many that are */
-export function deliver (batch: readonly Waiting[], answers: readonly Decided[]): number {
-  for (const [index, answer] of answers.entries()) {
-    const { resolve, reject } = batch[index]! // There are no more answers than accesses.
-    if ('error' in answer) reject(answer.error)
-    else resolve(answer)
+export function answerDecided (batch: Batch, decisions: readonly Decision[]): number {
+  for (const [index, decision] of decisions.entries()) {
+    const { resolve, reject } = batch[index]! // There are no more decisions than accesses.
+    if ('error' in decision) reject(decision.error)
+    else resolve(decision)
   }
-  return answers.length
+  return decisions.length
 }

@@ -1,3 +1,5 @@
+import { authority } from '../../authority.js'
+
 /** Where a server listens. IPv6 addresses stand without brackets. */
 export interface Endpoint { readonly host: string, readonly port: number }
 
@@ -85,12 +87,7 @@ function optionsOf (query: string, isSecure: boolean): Pick<ValkeyTarget, 'isClu
   return { isCluster: cluster === 'true', prefix, tls: isSecure ? files : undefined }
 }
 
-/** A host and a port as they stand in a URL. */
-export function shownEndpoint ({ host, port }: Endpoint): string {
-  return `${host.includes(':') ? `[${host}]` : host}:${port}`
-}
-
 /** The servers as they may be shown to anybody: without a password. */
 export function shownEndpoints ({ endpoints }: ValkeyTarget): string {
-  return endpoints.map(shownEndpoint).join(',')
+  return endpoints.map(({ host, port }) => authority(host, port)).join(',')
 }

@@ -134,9 +134,9 @@ t.test('one who reads first gets through between two who write without reading',
 })
 
 /** A store with a session on a server of its own. */
-async function hotSession (t: Test, deadline = 10_000): Promise<{ server: Server, store: SessionStore }> {
+async function hotSession (t: Test, answerDeadlineMs = 10_000): Promise<{ server: Server, store: SessionStore }> {
   const server = await startServer(t)
-  const store = await openStore(t, `valkey://${server.host}:${server.port}`, { answerDeadlineMs: deadline })
+  const store = await openStore(t, `valkey://${server.host}:${server.port}`, { answerDeadlineMs })
   await store.create(ID, sessionOf(), START)
   return { server, store }
 }
@@ -168,18 +168,18 @@ function forestalled (server: Server, often: number, seen: string[] = []): Acces
   }
 }
 
-t.test('a decision is made again on what is there, and after some times the gateway asks for its turn', needs(), async t => {
+t.test('a decision is made again on what is there, and after some times the gateway asks for the lease', needs(), async t => {
   const { server, store } = await hotSession(t)
   const seen: string[] = []
   t.strictSame(await store.access(ID, START, forestalled(server, 5, seen)), { reply: 5 })
   t.strictSame(seen.slice(0, 5), ['', '', '', '', ''])
-  t.match(seen[5], /^\S+ \d+$/, 'it has its turn')
-  t.strictSame(await dump(store, ID, START), [['k', '50']], 'and the turn is no key')
+  t.match(seen[5], /^\S+ \d+$/, 'it has the lease')
+  t.strictSame(await dump(store, ID, START), [['k', '50']], 'and the lease is no key')
   t.strictSame(await store.find(ID, START), { session: sessionOf(), size: 1 })
   t.equal(await server.command('HEXISTS', hashOf(ID), ownField('c')), 0, 'it is over with the change')
 })
 
-t.test('the other changes wait while a gateway has its turn, until it lapses; reading goes on', needs(), async t => {
+t.test('the other changes wait while a gateway has the lease, until it lapses; reading goes on', needs(), async t => {
   const { server, store } = await hotSession(t)
   await set(store, ID, START, { k: json(1) })
   const lapses = await timeOf(server) + 190
@@ -193,11 +193,11 @@ t.test('the other changes wait while a gateway has its turn, until it lapses; re
   t.strictSame(await dump(store, ID, START), [['b', '1'], ['n', '3']])
 })
 
-t.test('a turn that cannot be is none', needs(), async t => {
+t.test('a lease that cannot be is none', needs(), async t => {
   const { server, store } = await hotSession(t)
-  for (const [index, turn] of ['dead 99999999999999', 'dead', '', 'dead 1', ' 99999999999999'].entries()) {
-    await server.command('HSET', hashOf(ID), ownField('c'), turn)
-    t.strictSame(await store.access(ID, START, writing({ writes: { [`k${index}`]: json(1) } })), { reply: index }, turn)
+  for (const [index, lease] of ['dead 99999999999999', 'dead', '', 'dead 1', ' 99999999999999'].entries()) {
+    await server.command('HSET', hashOf(ID), ownField('c'), lease)
+    t.strictSame(await store.access(ID, START, writing({ writes: { [`k${index}`]: json(1) } })), { reply: index }, lease)
     t.equal(await server.command('HEXISTS', hashOf(ID), ownField('c')), 0)
   }
 })
@@ -208,8 +208,8 @@ function halt (duration: number): void {
 }
 
 t.test('a change that is forestalled until the deadline is refused, and was not made', needs(), async t => {
-  const deadline = 2_000
-  const { server, store } = await hotSession(t, deadline)
+  const deadlineMs = 2_000
+  const { server, store } = await hotSession(t, deadlineMs)
   const began = performance.now()
   const seen: string[] = []
   const { decide, ...rest } = forestalled(server, Infinity, seen)
@@ -218,7 +218,7 @@ t.test('a change that is forestalled until the deadline is refused, and was not 
     decide (view) {
       const decision = decide(view)
       // Of a write that is under way when the deadline passes it could not be known whether it was made.
-      if (seen.length === 10) halt(began + deadline + 100 - performance.now())
+      if (seen.length === 10) halt(began + deadlineMs + 100 - performance.now())
       return decision
     },
   }
@@ -227,18 +227,18 @@ t.test('a change that is forestalled until the deadline is refused, and was not 
   t.strictSame(await store.access(ID, START, reading({ get: ['k'] }, view => view.get('k'))), { reply: '10' }, 'only the others have changed it')
 })
 
-/** Gives another one its turn, for as long as it can be, and answers for how many milliseconds more it would have had it. */
+/** Gives another one the lease, for as long as it can be, and answers for how many milliseconds more it would have had it. */
 const HOLD = `local time = redis.call('TIME')
   local now = time[1] * 1000 + math.floor(time[2] / 1000)
   local lapses = string.match(redis.call('HGET', KEYS[1], ARGV[1]) or '', '(%d+)$')
   redis.call('HSET', KEYS[1], ARGV[1], string.format('other %.0f', now + 200))
   return tonumber(lapses or 0) - now`
 
-t.test('a change that has to wait for the turn of another until the deadline is refused, and was not made', needs(), async t => {
+t.test('a change that has to wait for the lease of another until the deadline is refused, and was not made', needs(), async t => {
   const { server, store } = await hotSession(t, 300)
   const hold = async () => Number(await server.command('EVAL', HOLD, 1, hashOf(ID), ownField('c')))
   let key = 'b'
-  // A machine that is away for a while has the turn lapse, or the deadline pass while a try is under way: that is another case.
+  // A machine that is away for a while has the lease lapse, or the deadline pass while a try is under way: that is another case.
   await until('it waits from its beginning to its end', async () => {
     const over = new AbortController()
     await hold()

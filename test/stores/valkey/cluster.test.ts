@@ -6,7 +6,7 @@ import type { SessionId, SessionStore } from '../../../src/session.js'
 import { keysOf } from '../../../src/stores/valkey/layout.js'
 import { dump, idOf, json, reading, sessionOf, START, writing } from '../../store-suite.js'
 import { startCluster, type Cluster } from './cluster.js'
-import { countOf, DEADLINE, following, increment, isCounted, load, make, outcome, put, watch, watchOpened } from './load.js'
+import { countOf, DEADLINE_MS, following, increment, isCounted, load, make, outcome, put, watch, watchOpened } from './load.js'
 import { needs, until } from './servers.js'
 import type { Node } from './view.js'
 
@@ -55,7 +55,7 @@ function use (store: SessionStore, id: SessionId): () => Promise<unknown[]> {
 
 t.test('a slot moves to another master while its sessions are in use: nobody notices', needs(), async t => {
   const cluster = await startCluster(t)
-  const { store, told, reports } = await watchOpened(t, urlOf(cluster), { answerDeadlineMs: 2 * DEADLINE })
+  const { store, told, reports } = await watchOpened(t, urlOf(cluster), { answerDeadlineMs: 2 * DEADLINE_MS })
   const ids = idsOfOneSlot(30)
   const counted = ids.slice(0, 20)
   await make(store, counted)
@@ -96,7 +96,7 @@ for (const waitReplicas of [0, 1]) {
     const [lost, ...others] = cluster.masters as [Node, ...Node[]]
     await Promise.all(cluster.masters.map(following))
     // Longer than a busy machine is away: those that are not lost must not seem to be.
-    const { store, told, reports } = await watchOpened(t, `valkey://${others[0]!.host}:${others[0]!.port}?cluster=true`, { waitReplicas, answerDeadlineMs: 2 * DEADLINE })
+    const { store, told, reports } = await watchOpened(t, `valkey://${others[0]!.host}:${others[0]!.port}?cluster=true`, { waitReplicas, answerDeadlineMs: 2 * DEADLINE_MS })
     const ids = Array.from({ length: 60 }, (_, n) => idOf(n))
     const [gone, kept] = [ids.filter(id => has(lost, id)), ids.filter(id => others.some(node => has(node, id)))]
     await make(store, ids)
@@ -117,8 +117,10 @@ for (const waitReplicas of [0, 1]) {
     t.strictSame([meanwhile.strange, going.strange], [[], []])
     for (const [id, { done, unknown, refused }] of meanwhile.tallies) t.strictSame([unknown, refused, await countOf(store, id)], [0, 0, done], 'nobody else notices')
     t.strictSame(told, [], 'there is something that can be used all the time')
-    t.match(reports, [new RegExp(`^a part of the cluster cannot be reached: 127\\.0\\.0\\.1:${lost.port}: `)])
-    t.equal(reports.length, 1, 'once')
+    // That the new master has no replica is reported only where that lasts for longer than a WAIT, which is a matter of the machine.
+    const ofNodes = reports.filter(report => waitReplicas === 0 || !report.startsWith('of 1 replicas that must have a change'))
+    t.match(ofNodes, [new RegExp(`^a part of the cluster cannot be reached: 127\\.0\\.0\\.1:${lost.port}: `)])
+    t.equal(ofNodes.length, 1, 'once')
     let [acknowledged, missing] = [0, 0]
     for (const [id, { done, unknown }] of going.tallies) {
       const count = await countOf(store, id)

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import type { Access } from '../../../src/session.js'
 import { dump, ID, idOf, json, reading, sessionOf, set, START, writing } from '../../store-suite.js'
-import { countOf, DEADLINE, following, increment, isCounted, isWritten, load, make, outcome, own, put, TIMEOUT, watch, watchOpened, type Watched } from './load.js'
+import { countOf, DEADLINE_MS, following, increment, isCounted, isWritten, load, make, outcome, own, put, TIMEOUT_S, watch, watchOpened, type Watched } from './load.js'
 import { claimPort } from './ports.js'
 import { needs, startReplica, startServer, until, type Server } from './servers.js'
 import { startMute, startRelay } from './sockets.js'
@@ -37,9 +37,9 @@ const works = async ({ store }: Watched, id = idOf(60)): Promise<void> => await 
 t.test('a server that is not there at the start', needs(), async t => {
   const port = await claimPort()
   const watched = watch(t, `valkey://127.0.0.1:${port}`)
-  const given = watch(t, `valkey://127.0.0.1:${port}`, { openTimeoutS: TIMEOUT / 1e3 })
+  const given = watch(t, `valkey://127.0.0.1:${port}`, { openTimeoutS: TIMEOUT_S })
   for (const answer of await answers(watched)) t.match(answer, /^StoreUnavailable: .*nothing was changed/)
-  await t.rejects(given.store.opened!, { message: `127.0.0.1:${port}: connection refused, after ${TIMEOUT / 1e3} s` })
+  await t.rejects(given.store.opened!, { message: `127.0.0.1:${port}: connection refused, after ${TIMEOUT_S} s` })
   t.strictSame(watched.told, [`127.0.0.1:${port}: connection refused`])
   await startServer(t, { port })
   await t.resolves(watched.store.opened!)
@@ -60,14 +60,14 @@ t.test('killed while 64 accesses are under way, and started again', needs(), asy
   await server.kill()
   await until('it is known', async () => told.length > 0)
   // Some are given up meanwhile.
-  await sleep(DEADLINE + 100)
+  await sleep(DEADLINE_MS + 100)
   await server.restart()
   await works(watched)
   await sleep(100)
   await Promise.all([going.stop(), writing.stop()])
   await isCounted(t, store, going)
   await isWritten(t, store, writing)
-  t.ok(going.slowest < DEADLINE + 600, `the slowest took ${going.slowest} ms`)
+  t.ok(going.slowest < DEADLINE_MS + 600, `the slowest took ${going.slowest} ms`)
   t.ok(going.frozen < 250, `nothing else was done for ${going.frozen} ms`)
   t.equal(told.filter(reason => reason === undefined).length, 1)
   t.equal(told.findIndex(reason => reason === undefined), told.length - 1)
@@ -85,7 +85,7 @@ t.test('many accesses of one session on a server that does not answer settle in 
   const list = { ...writing({ writes: { a: json(1) } }), reads: { all: true as const } }
   const all = await Promise.all(Array.from({ length: 40 }, async (_, n) => await outcome(watched.store.access(ONE, START, n % 2 === 0 ? list : increment))))
   const took = performance.now() - began
-  t.ok(took < 2 * DEADLINE, `they took ${took} ms`)
+  t.ok(took < 2 * DEADLINE_MS, `they took ${took} ms`)
   for (const answer of all) t.match(answer, /^StoreUnavailable/)
   await relay.restore()
   await works(watched)
@@ -109,9 +109,9 @@ t.test('a server that forgets the script while it is in use: nobody notices, and
 
 t.test('a server that accepts connections and never answers', needs(), async t => {
   const mute = await startMute(t)
-  const watched = watch(t, urlOf(mute), { openTimeoutS: TIMEOUT / 1e3 })
+  const watched = watch(t, urlOf(mute), { openTimeoutS: TIMEOUT_S })
   for (const answer of await answers(watched)) t.match(answer, /^StoreUnavailable: .*nothing was changed/)
-  await t.rejects(watched.store.opened!, new RegExp(`^127\\.0\\.0\\.1:${mute.port}: .*, after ${TIMEOUT / 1e3} s$`))
+  await t.rejects(watched.store.opened!, new RegExp(`^127\\.0\\.0\\.1:${mute.port}: .*, after ${TIMEOUT_S} s$`))
   t.equal(watched.told.length, 1, 'it is told once')
   t.ok(mute.connections <= 2, `${mute.connections} connections`)
   for (const answer of await answers(watched)) t.match(answer, /^StoreUnavailable: .*nothing was changed/)
@@ -130,14 +130,14 @@ for (const direction of ['to server', 'to client', undefined] as const) {
     told.length = 0
     relay.stall(direction)
     await until('it is known', async () => told.length > 0)
-    await sleep(DEADLINE + 200)
+    await sleep(DEADLINE_MS + 200)
     await relay.restore()
     await works(watched)
     await Promise.all([going.stop(), writing.stop()])
     await isBack(watched)
     await isCounted(t, store, going)
     await isWritten(t, store, writing)
-    t.ok(going.slowest < DEADLINE + 600, `the slowest took ${going.slowest} ms`)
+    t.ok(going.slowest < DEADLINE_MS + 600, `the slowest took ${going.slowest} ms`)
     t.ok(relay.connections <= 2, `${relay.connections} connections`)
   })
 }
@@ -214,9 +214,9 @@ t.test('a server that is out of memory', needs(), async t => {
 
 t.test('a replica in place of the master', needs(), async t => {
   const { master, replica } = await startPair(t)
-  const given = watch(t, urlOf(replica), { openTimeoutS: TIMEOUT / 1e3 })
+  const given = watch(t, urlOf(replica), { openTimeoutS: TIMEOUT_S })
   t.match(await outcome(given.store.create(ONE, sessionOf(), START)), /^StoreUnavailable: .*nothing was changed/)
-  await t.rejects(given.store.opened!, { message: `127.0.0.1:${replica.port}: it is a replica, which takes no changes, after ${TIMEOUT / 1e3} s` })
+  await t.rejects(given.store.opened!, { message: `127.0.0.1:${replica.port}: it is a replica, which takes no changes, after ${TIMEOUT_S} s` })
 
   const watched = await watchOpened(t, urlOf(master))
   await make(watched.store, IDS)
@@ -239,7 +239,7 @@ t.test('a replica in place of the master', needs(), async t => {
 t.test('what an answer promises', needs(), async t => {
   await t.test('that a replica has the change, when that was asked for', async t => {
     const { master, replica } = await startPair(t)
-    const watched = await watchOpened(t, urlOf(master), { waitReplicas: 1, answerDeadlineMs: 2 * DEADLINE })
+    const watched = await watchOpened(t, urlOf(master), { waitReplicas: 1, answerDeadlineMs: 2 * DEADLINE_MS })
     const { store } = watched
     await make(store, [ONE])
     const client = await replica.connect()
@@ -265,7 +265,7 @@ t.test('what an answer promises', needs(), async t => {
 
   await t.test('that it may be made, when the wait for a replica ends otherwise', async t => {
     const { master, replica } = await startPair(t)
-    const { store } = await watchOpened(t, urlOf(master), { waitReplicas: 1, answerDeadlineMs: 2 * DEADLINE })
+    const { store } = await watchOpened(t, urlOf(master), { waitReplicas: 1, answerDeadlineMs: 2 * DEADLINE_MS })
     await make(store, [ONE])
     replica.pause()
     const all = [store.access(ONE, START, put(1)), store.access(ONE, START, increment), store.create(TWO, sessionOf(), START)]

@@ -6,12 +6,12 @@ import type { CommandName } from '../../../src/commands/index.js'
 import { executeOne } from '../../../src/envelope.js'
 import { createGateway, type Gateway, type GatewayOptions } from '../../../src/protocol/gateway.js'
 import type { SessionId, SessionStore } from '../../../src/session.js'
-import type { CommonOptions } from '../../../src/stores/options.js'
-import type { ValkeyOptions } from '../../../src/stores/valkey/options.js'
 import { valkeyStore } from '../../../src/stores/valkey/store.js'
 import { keysOf } from '../../../src/stores/valkey/layout.js'
 import { parseValkeyUrl } from '../../../src/stores/valkey/url.js'
 import { startServer, type Server } from './servers.js'
+
+export type ValkeyStoreOptions = NonNullable<Parameters<typeof valkeyStore>[1]>
 
 /** What a command answers; its members are what PROTOCOL says. */
 export type Reply = Record<string, any> | undefined
@@ -25,14 +25,14 @@ export interface TestGateway {
 }
 
 /** Opens a store that is closed with the test, once it can be used. */
-export async function openStore (t: Test, url: string, options: CommonOptions & ValkeyOptions = {}): Promise<SessionStore> {
+export async function openStore (t: Test, url: string, options: ValkeyStoreOptions = {}): Promise<SessionStore> {
   const store = valkeyStore(parseValkeyUrl(url), { answerDeadlineMs: 10_000, ...options })
   t.teardown(async () => await store.close())
   await store.opened
   return store
 }
 
-export async function openGateways (t: Test, url: string, count: number, options: GatewayOptions & CommonOptions & ValkeyOptions = {}): Promise<TestGateway[]> {
+export async function openGateways (t: Test, url: string, count: number, options: GatewayOptions & ValkeyStoreOptions = {}): Promise<TestGateway[]> {
   return await Promise.all(Array.from({ length: count }, async () => {
     const store = await openStore(t, url, options)
     const gateway = await createGateway(store, options)

@@ -3,25 +3,24 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
 import type { Access, SessionId, SessionStore } from '../../../src/session.js'
 import { StatusError } from '../../../src/status.js'
-import type { CommonOptions } from '../../../src/stores/options.js'
-import type { ValkeyOptions } from '../../../src/stores/valkey/options.js'
 import { valkeyStore } from '../../../src/stores/valkey/store.js'
 import { parseValkeyUrl } from '../../../src/stores/valkey/url.js'
 import { dump, json, sessionOf, START } from '../../store-suite.js'
+import type { ValkeyStoreOptions } from './gateways.js'
 import { until, type Server } from './servers.js'
 
 /**
  * Milliseconds that the stores of these tests may take for an answer: the tests wait for it again and again, and yet a machine that
  * has something else to do for a second must not seem to be an outage.
  */
-export const DEADLINE = 1_500
+export const DEADLINE_MS = 1_500
 
-/** Milliseconds after which a store of these tests says why it could not be opened: long enough for several attempts of which it knows the end. */
-export const TIMEOUT = 2 * DEADLINE
+/** Seconds after which a store of these tests says why it could not be opened: long enough for several attempts of which it knows the end. */
+export const TIMEOUT_S = 2 * DEADLINE_MS / 1e3
 
 /** Milliseconds between two looks whether this process runs, and those of one pause that count as time in which it ran. */
-const TICK = 5
-const LONGEST_TICK = 20
+const TICK_MS = 5
+const LONGEST_TICK_MS = 20
 
 export interface Watched {
   readonly store: SessionStore
@@ -31,11 +30,11 @@ export interface Watched {
 }
 
 /** Begins to open a store, which is closed with the test. */
-export function watch (t: Test, url: string, options: CommonOptions & ValkeyOptions = {}): Watched {
+export function watch (t: Test, url: string, options: ValkeyStoreOptions = {}): Watched {
   const told: Array<string | undefined> = []
   const reports: string[] = []
   const report = ({ message }: Error) => { reports.push(message) }
-  const store = valkeyStore(parseValkeyUrl(url), { answerDeadlineMs: DEADLINE, openTimeoutS: 20, report, onAvailability: reason => { told.push(reason) }, ...options })
+  const store = valkeyStore(parseValkeyUrl(url), { answerDeadlineMs: DEADLINE_MS, openTimeoutS: 20, report, onAvailability: reason => { told.push(reason) }, ...options })
   t.teardown(async () => await store.close())
   return { store, told, reports }
 }
@@ -50,7 +49,7 @@ export async function following (master: Server): Promise<void> {
   connection.close()
 }
 
-export async function watchOpened (t: Test, url: string, options?: CommonOptions & ValkeyOptions): Promise<Watched> {
+export async function watchOpened (t: Test, url: string, options?: ValkeyStoreOptions): Promise<Watched> {
   const watched = watch(t, url, options)
   await watched.store.opened
   return watched
@@ -144,11 +143,11 @@ export function load (t: Test, store: SessionStore, ids: readonly SessionId[], {
     ran = clock()
     tick = performance.now()
     worked = workOf()
-  }, TICK)
+  }, TICK_MS)
 
   /** For how many milliseconds this process has run: its deadlines pass while it is kept from that, and it can do nothing about it. */
   function clock (): number {
-    return ran + Math.min(performance.now() - tick, LONGEST_TICK)
+    return ran + Math.min(performance.now() - tick, LONGEST_TICK_MS)
   }
 
   async function once (n: number): Promise<void> {

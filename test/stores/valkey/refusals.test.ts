@@ -2,7 +2,7 @@
 import { PassThrough } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import { COMMANDS } from '../../../src/commands/index.js'
+import { dispatch } from '../../../src/dispatch.js'
 import { exportSessions } from '../../../src/data/export.js'
 import { createGateway, sessionId } from '../../../src/protocol/gateway.js'
 import { valkeyStore } from '../../../src/stores/valkey/store.js'
@@ -10,18 +10,18 @@ import { keysOf } from '../../../src/stores/valkey/layout.js'
 import { parseValkeyUrl } from '../../../src/stores/valkey/url.js'
 import { dump, idOf, json, reading, sessionOf, set, START } from '../../store-suite.js'
 import { makeCertificates, type Certificates } from './certificates.js'
-import { increment, make, outcome, put, refusedOutcome, TIMEOUT, watch, watchOpened, type Watched } from './load.js'
+import { startFakeNode } from './fake-node.js'
+import { increment, make, outcome, put, refusedOutcome, TIMEOUT_S, watch, watchOpened, type Watched } from './load.js'
 import { needs, startServer, until, type Server } from './servers.js'
-import { startInformant } from './sockets.js'
 
 const [ONE, TWO, THREE] = [idOf(1), idOf(2), idOf(3)] as const
 
 /** The end of what is said of a store that could not be opened. */
-const LATE = `, after ${TIMEOUT / 1e3} s`
+const LATE = `, after ${TIMEOUT_S} s`
 
 /** Opens a store that cannot be opened, and answers why. @param secrets that nothing may repeat */
 async function refusal (t: Test, url: string, secrets: readonly string[] = []): Promise<string> {
-  const { store, told, reports } = watch(t, url, { openTimeoutS: TIMEOUT / 1e3 })
+  const { store, told, reports } = watch(t, url, { openTimeoutS: TIMEOUT_S })
   const answer = await outcome(store.create(ONE, sessionOf(), START))
   t.match(answer, /^StoreUnavailable: .*nothing was changed/)
   const error: unknown = await store.opened!.then(() => 'it was opened', (error: unknown) => error)
@@ -123,7 +123,7 @@ t.test('a server of another kind', needs(), async t => {
   }
   await Promise.all(Object.entries(reasons).map(async ([url, reason]) => t.equal(await refusal(t, url), `${reason}${LATE}`)))
   await node.command('acl', 'setuser', 'poor', 'on', '>poor-one', '~*', '+info', '+time')
-  const { store, reports } = watch(t, `valkey://poor:poor-one@${at(node)}?cluster=true`, { openTimeoutS: TIMEOUT / 1e3 })
+  const { store, reports } = watch(t, `valkey://poor:poor-one@${at(node)}?cluster=true`, { openTimeoutS: TIMEOUT_S })
   await t.rejects(store.opened!)
   t.match(reports, [/^a node of the cluster did not say who has what: NOPERM /])
   t.equal(reports.length, 1, 'once')
@@ -164,7 +164,7 @@ t.test('sessions that somebody else has written to: they are damaged, and others
 
 t.test('a server that is too old', async t => {
   for (const [version, expected] of [['5.0.14', 'it is version 5.0.14, and 6.0 is the oldest that will do, after 0.5 s'], ['6.0.0', 'it was opened']] as const) {
-    const { host, port } = await startInformant(t, `# Server\r\nredis_version:${version}\r\nredis_mode:standalone\r\nloading:0\r\nrole:master\r\n`)
+    const { host, port } = await startFakeNode(t, ({ name }) => name === 'info' ? `# Server\r\nredis_version:${version}\r\nredis_mode:standalone\r\nloading:0\r\nrole:master\r\n` : undefined)
     const { store } = watch(t, `valkey://${host}:${port}`, { openTimeoutS: 0.5 })
     const answer: unknown = await store.opened!.then(() => 'it was opened', (error: Error) => error.message.replace(`${host}:${port}: `, ''))
     t.equal(answer, expected)
@@ -271,7 +271,9 @@ t.test('a value that somebody else has made no JSON is damaged, and shown to nob
   await store.create(sessionId(tkn), sessionOf(), gateway.now())
   await server.command('hset', keysOf('holdfast', sessionId(tkn))[0], 'card', '{"card":"SECRET", broken')
   for (const [name, params] of [['KV_FIND', { path: '$..id', rsp: 'kv' }], ['KV_APPEND', { keys: new Map([['card', '{}']]) }]] as const) {
-    await t.rejects(COMMANDS[name].run(gateway, new Map<string, unknown>([['tkn', tkn], ...Object.entries(params)])), { status: 'DataDamaged', message: /^((?!SECRET).)*$/ }, name)
+    const given = new Map<string, unknown>([['tkn', tkn], ...Object.entries(params)])
+    const failure = await dispatch(gateway, { command: name, given, report: t.threw })
+    t.match(failure, { status: 'DataDamaged', detail: /^((?!SECRET).)*$/ }, name)
   }
   const output = new PassThrough().resume()
   await t.rejects(exportSessions(store, gateway.now(), output), { message: `session ${sessionId(tkn)}: the value of key "card" is not JSON` })

@@ -82,8 +82,8 @@ function serialize (args: readonly Argument[]): Buffer {
 
 interface Parsed { readonly reply: Reply, readonly end: number }
 
-/** One reply of RESP 2; undefined while not all of it is there. */
-function parse (data: Buffer, from: number): Parsed | undefined {
+/** One reply of RESP 2, or one command, which looks like one; undefined while not all of it is there. */
+export function parse (data: Buffer, from: number): Parsed | undefined {
   const newline = data.indexOf('\r\n', from)
   if (newline < 0) return undefined
   const line = data.toString('utf8', from + 1, newline)

@@ -29,9 +29,9 @@ async function idsOf (store: SessionStore, now: number): Promise<SessionId[]> {
   return ids
 }
 
-async function openCluster (t: Test, deadline = 10_000): Promise<{ masters: readonly Server[], store: SessionStore }> {
+async function openCluster (t: Test, answerDeadlineMs = 10_000): Promise<{ masters: readonly Server[], store: SessionStore }> {
   const { masters, seeds } = await startCluster(t)
-  return { masters, store: await openStore(t, `valkey://${seeds.join(',')}?cluster=true`, { answerDeadlineMs: deadline }) }
+  return { masters, store: await openStore(t, `valkey://${seeds.join(',')}?cluster=true`, { answerDeadlineMs }) }
 }
 
 t.test('some thousand sessions on three masters, while others write', needs(), async t => {

@@ -14,7 +14,7 @@ const ENGINES = ['redis-server', 'valkey-server'] as const
 export type Engine = typeof ENGINES[number]
 
 /** Milliseconds within which a server answers, and a replica or a cluster is complete, however busy the machine is. */
-const PATIENCE = 20_000
+const PATIENCE_MS = 20_000
 
 /** Which servers are installed. */
 export function engines (): Engine[] {
@@ -116,9 +116,9 @@ export async function startReplica (t: Test, master: Server, options: Omit<Serve
 
 /** Waits until something holds. @throws Error when it does not come to hold */
 export async function until (what: string, holds: () => Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + PATIENCE
+  const deadline = Date.now() + PATIENCE_MS
   while (!await holds()) {
-    if (Date.now() > deadline) throw new Error(`waited ${PATIENCE} ms in vain until ${what}`)
+    if (Date.now() > deadline) throw new Error(`waited ${PATIENCE_MS} ms in vain until ${what}`)
     await sleep(10)
   }
 }

@@ -1,6 +1,6 @@
 // Slots that move while a test looks on.
 import { command } from './resp.js'
-import { GLANCE, masterOf, type Node } from './view.js'
+import { GLANCE_MS, masterOf, type Node } from './view.js'
 
 /** A slot that is moving: its keys are in two places until they are all moved, and so are the answers about it. */
 export interface SlotMove {
@@ -37,7 +37,7 @@ export async function beginMove (nodes: readonly Node[], slot: number, to: Node)
     await to.command(...assign)
     await from.command(...assign)
     // It spares the other masters the time until they hear of it. Replicas refuse it, and some may have ended.
-    await Promise.allSettled(nodes.filter(node => node !== from && node !== to).map(async node => await command(node, assign, GLANCE)))
+    await Promise.allSettled(nodes.filter(node => node !== from && node !== to).map(async node => await command(node, assign, GLANCE_MS)))
   }
   return { from, to, migrate, moveKeys, finish }
 }

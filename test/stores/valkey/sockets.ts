@@ -21,18 +21,6 @@ export async function startMute (t: Test): Promise<Mute> {
   return { host: HOST, port, get connections () { return sockets.size }, close }
 }
 
-/** A server that answers INFO with what is given, and all else with OK. */
-export async function startInformant (t: Test, info: string): Promise<{ readonly host: string, readonly port: number }> {
-  const sockets = new Set<Socket>()
-  const { port, listen } = await listener(t, sockets, socket => keep(sockets, socket).setEncoding('utf8').on('data', (sent: string) => {
-    for (const [, name = ''] of sent.matchAll(/^\*\d+\r\n\$\d+\r\n(.*)\r$/gm)) {
-      socket.write(name.toLowerCase() === 'info' ? `$${Buffer.byteLength(info)}\r\n${info}\r\n` : '+OK\r\n')
-    }
-  }))
-  await listen()
-  return { host: HOST, port }
-}
-
 export type Direction = 'to server' | 'to client'
 
 export interface Relay {

@@ -3,7 +3,7 @@ import { COMMAND_NAMES, type CommandName } from '../../../src/commands/index.js'
 import type { JsonText } from '../../../src/json/text.js'
 import type { Access, SessionStore } from '../../../src/session.js'
 import { dump, ID, json, reading, sessionOf, set, START, writing } from '../../store-suite.js'
-import { together as sharing } from '../../../src/stores/valkey/batch.js'
+import { batchLength } from '../../../src/stores/valkey/batch.js'
 import { freshStores, openGateways, openStore, type TestGateway } from './gateways.js'
 import { monitor, type Monitor } from './monitor.js'
 import { needs, startServer } from './servers.js'
@@ -113,7 +113,7 @@ t.test('a renewal is not taken back when something was written in the same milli
   const later = START + 5_000
   const failing: Access<unknown> = { reads: {}, mayWrite: false, touch: true, decide () { throw new Error('failed') } }
   // As another gateway's would be, the write is sent in between: what only reads does not wait for it.
-  const other = await Promise.allSettled([store.access(ID, later, failing), store.access(ID, later, known({ writes: { k: 1 } }))])
+  const other = await Promise.allSettled([store.access(ID, later, failing), store.access(ID, later, knownWrite({ writes: { k: 1 } }))])
   t.strictSame(other.map(({ status }) => status), ['rejected', 'fulfilled'])
   t.equal((await watch.taken()).filter(([, , , , operation]) => operation === 'u').length, 1, 'it was tried')
   t.equal((await store.find(ID, later))?.session.usedAt, later)
@@ -149,7 +149,7 @@ async function together (store: SessionStore, accesses: ReadonlyArray<Access<unk
 }
 
 /** An access whose change is known beforehand; it answers the number of keys that it sees, and which of its keys are there. */
-function known (change: { clear?: true, writes?: Record<string, number | null> }, has: readonly string[] = []): Access<unknown> {
+function knownWrite (change: { clear?: true, writes?: Record<string, number | null> }, has: readonly string[] = []): Access<unknown> {
   const writes = new Map(Object.entries(change.writes ?? {}).map(([key, value]) => [key, value === null ? null : json(value)]))
   return {
     reads: { has },
@@ -161,27 +161,27 @@ function known (change: { clear?: true, writes?: Record<string, number | null> }
 }
 
 /** An access that answers what it sees of some keys, and writes. */
-function seeing (get: readonly string[], change: { clear?: true, writes?: Record<string, number | null> } = {}): Access<unknown> {
-  const { change: foreseen, ...rest } = known(change)
+function readAndWrite (get: readonly string[], change: { clear?: true, writes?: Record<string, number | null> } = {}): Access<unknown> {
+  const { change: foreseen, ...rest } = knownWrite(change)
   return { ...rest, reads: { get }, decide: view => ({ ...foreseen, reply: [view.size, ...get.map(key => view.get(key))] }) }
 }
 
 t.test('accesses that share a step see what the ones before have done', needs(), async t => {
   const fresh = freshStores(t)
   const cases: Array<readonly [string, ReadonlyArray<Access<unknown>>, readonly unknown[], Record<string, number>]> = [
-    ['known: written, then cleared and counted', [known({ writes: { old: 1 } }), known({ clear: true }), known({ writes: { b: 1 } })], [[2], [2], [0]], { b: 1 }],
-    ['known: new, then cleared and counted', [known({ writes: { a: 1 } }), known({ clear: true }), known({ writes: { old: 1 } }, ['old', 'a'])], [[2], [3], [0, false, false]], { old: 1 }],
-    ['known: removed, then cleared and counted', [known({ writes: { old: null, none: null } }), known({ clear: true, writes: { a: 1 } }), known({}, ['a', 'old'])], [[2], [1], [1, true, false]], { a: 1 }],
-    ['known: written twice and removed', [known({ writes: { a: 1 } }, ['a']), known({ writes: { a: 2, old: null } }, ['a', 'old']), known({ writes: { a: null } }, ['a', 'old']), known({ writes: { old: 3 } }, ['old', 'a'])], [[2, false], [3, true, true], [2, true, false], [1, false, false]], { old: 3, other: 0 }],
-    ['decided: values that were written, removed, cleared', [seeing(['old'], { writes: { old: 5 } }), seeing(['old', 'a'], { writes: { old: null, a: 1 } }), seeing(['old', 'a'], { clear: true }), seeing(['a', 'other'], { writes: { c: 1 } }), seeing(['c', 'old'])],
+    ['known: written, then cleared and counted', [knownWrite({ writes: { old: 1 } }), knownWrite({ clear: true }), knownWrite({ writes: { b: 1 } })], [[2], [2], [0]], { b: 1 }],
+    ['known: new, then cleared and counted', [knownWrite({ writes: { a: 1 } }), knownWrite({ clear: true }), knownWrite({ writes: { old: 1 } }, ['old', 'a'])], [[2], [3], [0, false, false]], { old: 1 }],
+    ['known: removed, then cleared and counted', [knownWrite({ writes: { old: null, none: null } }), knownWrite({ clear: true, writes: { a: 1 } }), knownWrite({}, ['a', 'old'])], [[2], [1], [1, true, false]], { a: 1 }],
+    ['known: written twice and removed', [knownWrite({ writes: { a: 1 } }, ['a']), knownWrite({ writes: { a: 2, old: null } }, ['a', 'old']), knownWrite({ writes: { a: null } }, ['a', 'old']), knownWrite({ writes: { old: 3 } }, ['old', 'a'])], [[2, false], [3, true, true], [2, true, false], [1, false, false]], { old: 3, other: 0 }],
+    ['decided: values that were written, removed, cleared', [readAndWrite(['old'], { writes: { old: 5 } }), readAndWrite(['old', 'a'], { writes: { old: null, a: 1 } }), readAndWrite(['old', 'a'], { clear: true }), readAndWrite(['a', 'other'], { writes: { c: 1 } }), readAndWrite(['c', 'old'])],
       [[2, '0'], [2, '5', undefined], [2, undefined, '1'], [0, undefined, undefined], [1, '1', undefined]], { c: 1 }],
-    ['decided and known mixed', [known({ writes: { a: 1 } }), seeing(['a'], { writes: { b: 1 } }), known({ clear: true }), seeing(['a', 'b', 'old'], { writes: { z: 1 } }), known({ writes: { z: null } }, ['z'])],
+    ['decided and known mixed', [knownWrite({ writes: { a: 1 } }), readAndWrite(['a'], { writes: { b: 1 } }), knownWrite({ clear: true }), readAndWrite(['a', 'b', 'old'], { writes: { z: 1 } }), knownWrite({ writes: { z: null } }, ['z'])],
       [[2], [3, '1'], [4], [0, undefined, undefined, undefined], [1, true]], {}],
-    ['decided: a key that nobody asked for', [seeing([], { writes: { a: 1 } }), seeing([], { writes: { old: 2 } }), seeing(['a', 'old']), seeing([], { writes: { old: null } }), seeing([])],
+    ['decided: a key that nobody asked for', [readAndWrite([], { writes: { a: 1 } }), readAndWrite([], { writes: { old: 2 } }), readAndWrite(['a', 'old']), readAndWrite([], { writes: { old: null } }), readAndWrite([])],
       [[2], [3], [3, '1', '2'], [3], [2]], { a: 1, other: 0 }],
-    ['one that fails among them', [seeing(['a'], { writes: { a: 1 } }), { ...seeing(['a']), decide () { throw new Error('refused') } }, seeing(['a'])], [[2, undefined], 'refused', [3, '1']], { a: 1, old: 0, other: 0 }],
-    ['all keys, and names, between writes', [seeing([], { writes: { a: 1 } }), { ...writing({}), reads: { all: true }, decide: view => ({ reply: [...view.entries()].flat(), writes: new Map([['b', json(2)]]) }) },
-      { ...writing({}), reads: { list: { prefix: '', after: 'a', limit: 2 }, has: ['a'] }, decide: view => ({ reply: [view.has('a'), ...view.names()] }) }, seeing(['b'], { clear: true })],
+    ['one that fails among them', [readAndWrite(['a'], { writes: { a: 1 } }), { ...readAndWrite(['a']), decide () { throw new Error('refused') } }, readAndWrite(['a'])], [[2, undefined], 'refused', [3, '1']], { a: 1, old: 0, other: 0 }],
+    ['all keys, and names, between writes', [readAndWrite([], { writes: { a: 1 } }), { ...writing({}), reads: { all: true }, decide: view => ({ reply: [...view.entries()].flat(), writes: new Map([['b', json(2)]]) }) },
+      { ...writing({}), reads: { list: { prefix: '', after: 'a', limit: 2 }, has: ['a'] }, decide: view => ({ reply: [view.has('a'), ...view.names()] }) }, readAndWrite(['b'], { clear: true })],
     [[2], ['a', '1', 'old', '0', 'other', '0'], [true, 'b', 'old'], [4, '2']], {}],
   ]
   for (const [name, accesses, replies, left] of cases) {
@@ -198,32 +198,32 @@ t.test('accesses that share a step are at one moment, and as many as a step take
   const { host, port } = await startServer(t)
   const store = await openStore(t, `valkey://${host}:${port}`)
   await store.create(ID, sessionOf({ idle: 10, deleteSession: false }), START)
-  const later = [0, 50, 20, 151, 9_999, 19_998, 30_000].map(async (ms, n) => (await store.access(ID, START + ms, seeing(['n'], { writes: { n } })))?.reply)
+  const later = [0, 50, 20, 151, 9_999, 19_998, 30_000].map(async (ms, n) => (await store.access(ID, START + ms, readAndWrite(['n'], { writes: { n } })))?.reply)
   t.strictSame(await Promise.all(later), [[0, undefined], [1, '0'], [1, '1'], [1, '2'], [1, '3'], [1, '4'], [0, undefined]], 'the last one comes when the session is over')
   t.match(await store.find(ID, START + 30_000), { session: { usedAt: START + 30_000 }, size: 1 })
-  const many = await Promise.all(Array.from({ length: 250 }, async (_, n) => (await store.access(ID, START + 30_000, known({ writes: { [`k${n}`]: n } })))?.reply))
+  const many = await Promise.all(Array.from({ length: 250 }, async (_, n) => (await store.access(ID, START + 30_000, knownWrite({ writes: { [`k${n}`]: n } })))?.reply))
   t.strictSame(many, Array.from({ length: 250 }, (_, n) => [n + 1]))
   await store.remove(ID, START + 30_000)
-  const none = [known({}), known({}), seeing([]), seeing([])].map(async access => await store.access(ID, START + 30_000, access))
+  const none = [knownWrite({}), knownWrite({}), readAndWrite([]), readAndWrite([])].map(async access => await store.access(ID, START + 30_000, access))
   t.strictSame(await Promise.all(none), [undefined, undefined, undefined, undefined])
 })
 
 t.test('a step is of no more keys than the engine does quickly', async t => {
-  const waiting = (access: Access<unknown>) => ({ access, now: START, until: Infinity, isSent: false, resolve () {}, reject () {} })
+  const waiting = (access: Access<unknown>) => ({ access, now: START, untilMs: Infinity, resolve () {}, reject () {} })
   const names = Array.from({ length: 4_000 }, (_, n) => `k${n}`)
-  const [few, some] = [waiting(known({ writes: { a: 1 } }, ['a'])), waiting({ ...known({}, names) })]
-  const many = waiting({ ...known({}), reads: { get: new Set([...names, ...names.map(name => `${name}+`), ...names.map(name => `${name}-`)]) } })
-  t.equal(sharing(Array(200).fill(few)), 100)
-  t.equal(sharing([few, some, some, few, some, few]), 4)
-  t.equal(sharing([some, many, few]), 1)
-  t.equal(sharing([many, few]), 1, 'one alone may have more')
-  t.equal(sharing([few, waiting({ ...known({}), reads: { all: true } }), few]), 1)
+  const [few, some] = [waiting(knownWrite({ writes: { a: 1 } }, ['a'])), waiting({ ...knownWrite({}, names) })]
+  const many = waiting({ ...knownWrite({}), reads: { get: new Set([...names, ...names.map(name => `${name}+`), ...names.map(name => `${name}-`)]) } })
+  t.equal(batchLength(Array(200).fill(few)), 100)
+  t.equal(batchLength([few, some, some, few, some, few]), 4)
+  t.equal(batchLength([some, many, few]), 1)
+  t.equal(batchLength([many, few]), 1, 'one alone may have more')
+  t.equal(batchLength([few, waiting({ ...knownWrite({}), reads: { all: true } }), few]), 1)
 })
 
 t.test('a session that is over when several share a step', needs(), async t => {
   const fresh = freshStores(t)
   for (const deleteSession of [true, false]) {
-    for (const access of [known({ writes: { a: 1 } }, ['a', 'old']), seeing(['old'], { writes: { a: 1 } })]) {
+    for (const access of [knownWrite({ writes: { a: 1 } }, ['a', 'old']), readAndWrite(['old'], { writes: { a: 1 } })]) {
       const store = await fresh()
       await store.create(ID, sessionOf({ duration: 10, deleteSession }), START)
       await set(store, ID, START, { old: json(1) })

@@ -5,7 +5,7 @@ import { command } from './resp.js'
 import type { Server } from './servers.js'
 
 /** Milliseconds that a node has to say something where others can do without it; one that is paused says nothing. */
-export const GLANCE = 1_000
+export const GLANCE_MS = 1_000
 
 export interface Node extends Server {
   readonly id: string
@@ -75,7 +75,7 @@ async function serves (node: Node): Promise<boolean> {
 
 /** Of those that claim a slot, or are said to have it, the one with the latest claim. */
 export async function masterOf (nodes: readonly Node[], slot: number): Promise<Node> {
-  const views = await Promise.allSettled(nodes.map(async node => await view(node, GLANCE)))
+  const views = await Promise.allSettled(nodes.map(async node => await view(node, GLANCE_MS)))
   const owners = views.flatMap(result => result.status === 'fulfilled' ? result.value : [])
     .filter(({ slots }) => slots.some(([first, last]) => first <= slot && slot <= last))
     .sort((a, b) => b.epoch - a.epoch)

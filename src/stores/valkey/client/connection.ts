@@ -1,53 +1,34 @@
-import { readFileSync } from 'node:fs'
 import type { Socket } from 'node:net'
-import { Command, Redis, type RedisOptions } from 'iovalkey'
+import { Command, Redis } from 'iovalkey'
 import { reason } from '../../../reason.js'
+import { libraryOptions } from './connection-options.js'
 import { engineError, LostError, NotSentError } from './faults.js'
 import type { Endpoint, ValkeyTarget } from '../url.js'
 
 /** A command of the engine, such as `get`, with its arguments. */
-export interface Call {
+export interface EngineCommand {
   readonly name: string
   readonly args: Array<string | number | Buffer>
 }
 
-/** One connection to one server, which is made again by itself whenever it is lost. */
-export interface Connection {
-  readonly endpoint: Endpoint
-  /** Why it cannot be used at the moment; undefined while it can. */
-  readonly fault: string | undefined
-  /** Since when there is a fault, as performance.now(); Infinity while there is none. */
-  readonly lostSince: number
-  /**
-   * Sends a command, together with what else is sent in this turn of the event loop, and never a second time.
-   * @param asking whether the server is asked for what it is about to get from another one (ASKING)
-   * @throws {NotSentError | LostError | EngineError}
-   */
-  send (call: Call, asking?: boolean): Promise<unknown>
-  /** The engine's clock, in milliseconds since the Unix epoch, at a moment given as performance.now(): it may be too early by the time that a round trip takes, and is not too late. */
-  clock (moment: number): number
-  /** Asks the engine for its clock, which may have been put right. Rejects as send() does. */
-  setClock (): Promise<void>
-  /** Gives the connection up and makes it again, and its server is looked at anew. @param why as `fault` */
-  reset (why: string): void
-  close (): void
+export interface ConnectionOptions {
+  /** Milliseconds in which the server has to answer something; else the connection is given up. */
+  readonly answerDeadlineMs: number
+  /** Whether a replica will do, too: any node of a cluster can say which node has which slots. */
+  readonly allowReplica?: boolean
+  /** Called when `fault` has become another one. */
+  onChange (): void
 }
 
-/** As `fault`, before anything has gone wrong. */
+/** The fault of a connection before anything has gone wrong. */
 export const FIRST_FAULT = 'not connected yet'
 
 /** Milliseconds before a lost connection is made again: double each time, up to the longest. */
-const FIRST_WAIT = 25
-const LONGEST_WAIT = 500
-
-/** Milliseconds of silence after which the operating system looks whether the other side is still there. */
-const KEEP_ALIVE = 10_000
-
-/** Milliseconds for which a connection that is given up can still take leave: a process that ends waits for so long, even if there is nobody to take leave of. */
-const FAREWELL = 100
+const FIRST_RECONNECT_MS = 25
+const LONGEST_RECONNECT_MS = 500
 
 /** Milliseconds for which an answer about the engine's clock is good enough: two clocks may drift apart by half a millisecond each second. */
-const CLOCK_LASTS = 10_000
+const CLOCK_VALID_MS = 10_000
 
 /** An error of OpenSSL with all its places in the source. */
 const OPENSSL = /^[0-9A-F]+:error:[0-9A-F]+:[^:]*:[^:]*:([^:]*):.*$/s
@@ -57,160 +38,143 @@ const TEXT = { replyEncoding: 'utf8' } as const
 /** The oldest version that all of this was tried with. One before 5.0 would replicate the script, and not what it does. */
 const OLDEST_MAJOR = 6
 
-export interface ConnectionOptions {
-  /** Milliseconds in which the server has to answer something; else the connection is given up. */
-  readonly deadline: number
-  /** Whether a replica is of use, too: of a cluster one can ask it who has what. */
-  readonly allowReplica?: boolean
-  /** Called when `fault` has become another one. */
-  onChange (): void
-}
+/** One connection to one server. It begins to connect at once, and again whenever it is lost, until it is closed. */
+export class Connection {
+  readonly #target: ValkeyTarget
+  readonly #options: ConnectionOptions
+  readonly #redis: Redis
+  #fault: string | undefined = FIRST_FAULT
+  #lostSinceMs = performance.now()
+  #attempts = 0
+  #corked: Socket | undefined
+  /** What the engine's clock said, and when this process learned that, as performance.now(). */
+  #time = { saidMs: 0, learnedAtMs: 0 }
+  #askedAtMs = 0
 
-/** Begins to connect to a server, for as long as it takes. */
-export function connect (endpoint: Endpoint, target: ValkeyTarget, { deadline, allowReplica = false, onChange }: ConnectionOptions): Connection {
-  let attempts = 0
-  const redis = new Redis({
-    ...optionsOf(endpoint, target, deadline),
-    // The library counts from the start as soon as something listens, which need not be of any use.
-    retryStrategy: () => Math.min(FIRST_WAIT * 2 ** attempts++, LONGEST_WAIT),
-  })
-  let fault: string | undefined = FIRST_FAULT
-  let lostSince = performance.now()
-  let corked: Socket | undefined
-  /** What the engine's clock said, and when that was known, as performance.now(). */
-  let time = { said: 0, at: 0 }
-  let askedAt = 0
-
-  function become (next: string | undefined): void {
-    if (next === fault) return
-    lostSince = next === undefined ? Infinity : Math.min(lostSince, performance.now())
-    fault = next
-    onChange()
+  /** @throws {Error} that says what is wrong with a file of certificates */
+  constructor (readonly endpoint: Endpoint, target: ValkeyTarget, options: ConnectionOptions) {
+    this.#target = target
+    this.#options = options
+    this.#redis = new Redis({
+      ...libraryOptions(endpoint, target, options.answerDeadlineMs),
+      // The library would begin anew with the shortest as soon as something listens, which need not be of any use.
+      retryStrategy: () => Math.min(FIRST_RECONNECT_MS * 2 ** this.#attempts++, LONGEST_RECONNECT_MS),
+    })
+    this.#redis.on('ready', () => { this.#greet() })
+    // What the library says of a connection that it could not make, or lost.
+    this.#redis.on('error', (error: unknown) => this.#setFault(this.#inWords(error)))
+    this.#redis.on('close', () => { if (this.#fault === undefined) this.#setFault('the connection was lost') })
   }
 
-  function uncork (): void {
-    corked?.uncork()
-    corked = undefined
+  /** Why it cannot be used at the moment; undefined while it can. */
+  get fault (): string | undefined { return this.#fault }
+
+  /** Since when there is a fault, as performance.now(); Infinity while there is none. */
+  get lostSinceMs (): number { return this.#lostSinceMs }
+
+  /**
+   * Sends a command, together with what else is sent in this turn of the event loop, and never a second time.
+   * @param asking whether the server is asked for what it is about to get from another one (ASKING)
+   * @throws {NotSentError | LostError | EngineError}
+   */
+  async send (command: EngineCommand, asking = false): Promise<unknown> {
+    if (this.#fault !== undefined) throw new NotSentError(this.#fault)
+    return await this.#write(command, asking)
   }
 
-  async function send ({ name, args }: Call, asking = false): Promise<unknown> {
-    const { stream } = redis
-    if (corked !== stream) {
-      uncork()
-      corked = stream
-      stream.cork()
-      setImmediate(uncork)
-    }
+  /** The engine's clock, in milliseconds since the Unix epoch, at a moment given as performance.now(): it may be early by the time of a round trip, and is never late. */
+  clockAt (momentMs: number): number {
+    if (performance.now() - this.#askedAtMs > CLOCK_VALID_MS) this.askClock().catch(() => {})
+    return this.#time.saidMs + Math.floor(momentMs - this.#time.learnedAtMs)
+  }
+
+  /** Asks the engine for its clock, which somebody may have put right. Rejects as send() does. */
+  async askClock (): Promise<void> {
+    this.#askedAtMs = performance.now()
+    const [seconds, microseconds] = await this.#write({ name: 'time', args: [] }) as [string, string] // As the engine documents it.
+    this.#time = { saidMs: Number(seconds) * 1000 + Math.floor(Number(microseconds) / 1000), learnedAtMs: performance.now() }
+  }
+
+  /** Gives the connection up and makes it again, and looks at its server anew. @param why as `fault` */
+  reset (why: string): void {
+    this.#setFault(why)
+    this.#redis.disconnect(true)
+  }
+
+  close (): void {
+    this.#redis.removeAllListeners('close')
+    this.#redis.disconnect()
+  }
+
+  #setFault (fault: string | undefined): void {
+    if (fault === this.#fault) return
+    this.#lostSinceMs = fault === undefined ? Infinity : Math.min(this.#lostSinceMs, performance.now())
+    this.#fault = fault
+    this.#options.onChange()
+  }
+
+  async #write ({ name, args }: EngineCommand, asking = false): Promise<unknown> {
+    this.#cork(this.#redis.stream)
     // Its answer makes no difference: that of the command does.
-    if (asking) redis.asking().catch(() => {})
+    if (asking) this.#redis.asking().catch(() => {})
     const command = new Command(name, args, TEXT)
-    redis.sendCommand(command)
-    return await command.promise.catch(translate)
+    this.#redis.sendCommand(command)
+    return await command.promise.catch(rejectAsOurs)
   }
 
-  async function setClock (): Promise<void> {
-    askedAt = performance.now()
-    const [seconds, microseconds] = await send({ name: 'time', args: [] }) as [string, string] // As the engine documents it.
-    time = { said: Number(seconds) * 1000 + Math.floor(Number(microseconds) / 1000), at: performance.now() }
+  /** Holds back what is sent until the end of this turn of the event loop. */
+  #cork (socket: Socket): void {
+    if (this.#corked === socket) return
+    this.#uncork()
+    this.#corked = socket
+    socket.cork()
+    setImmediate(this.#uncork)
   }
 
-  /** What has to be said and asked before anything else on a new connection. */
-  async function greet (): Promise<void> {
-    const { stream } = redis
+  readonly #uncork = (): void => {
+    this.#corked?.uncork()
+    this.#corked = undefined
+  }
+
+  /** Says and asks what comes before anything else on a new connection. */
+  async #greet (): Promise<void> {
+    const { stream } = this.#redis
     try {
-      const { username, password, database, isCluster } = target
-      const steps = [
-        ...password === undefined ? [] : [send({ name: 'auth', args: username === undefined ? [password] : [username, password] })],
-        // The library would repeat a `select` on the next connection, before it can, and leave its rejection to nobody.
-        ...database === 0 ? [] : [send({ name: 'SELECT', args: [database] })],
+      const { username, password, database } = this.#target
+      const answers = [
+        ...password === undefined ? [] : [this.#write({ name: 'auth', args: username === undefined ? [password] : [username, password] })],
+        // In capitals: the library would repeat a `select` on the next connection, before it can, and leave its rejection to nobody.
+        ...database === 0 ? [] : [this.#write({ name: 'SELECT', args: [database] })],
       ]
-      // For who looks at the server's clients; not everybody may do it.
-      send({ name: 'client', args: ['setname', 'holdfast'] }).catch(() => {})
-      await Promise.all([...steps, setClock()])
-      const wrong = misfit(String(await send({ name: 'info', args: [] })), isCluster, allowReplica)
-      if (wrong !== undefined) throw new Error(wrong)
-      if (stream !== redis.stream) return
-      attempts = 0
-      become(undefined)
+      // For an operator who lists the server's clients; not everybody may do it.
+      this.#write({ name: 'client', args: ['setname', 'holdfast'] }).catch(() => {})
+      await Promise.all([...answers, this.askClock()])
+      const fault = serverFault(String(await this.#write({ name: 'info', args: [] })), this.#target.isCluster, this.#options.allowReplica ?? false)
+      if (fault !== undefined) throw new Error(fault)
+      if (stream !== this.#redis.stream) return
+      this.#attempts = 0
+      this.#setFault(undefined)
     } catch (error) {
-      // Why it was lost has been told by then.
-      if (stream === redis.stream) reset(error instanceof LostError && fault !== undefined && fault !== FIRST_FAULT ? fault : reason(error))
+      if (stream !== this.#redis.stream) return
+      // Of a connection that was lost meanwhile the library has said why.
+      const known = error instanceof LostError && this.#fault !== FIRST_FAULT ? this.#fault : undefined
+      this.reset(known ?? reason(error))
     }
   }
 
-  function reset (why: string): void {
-    become(why)
-    redis.disconnect(true)
+  #inWords (error: unknown): string {
+    return reason(error).replace(/^Socket timeout\..*/, `no answer within ${this.#options.answerDeadlineMs} ms`).replace(OPENSSL, 'TLS: $1')
   }
-
-  redis.on('ready', greet)
-  // What the library says of a connection that it could not make, or lost.
-  redis.on('error', (error: unknown) => become(reason(error).replace(/^Socket timeout\..*/, `no answer within ${deadline} ms`).replace(OPENSSL, 'TLS: $1')))
-  redis.on('close', () => { if (fault === undefined) become('the connection was lost') })
-  return {
-    endpoint,
-    get fault () { return fault },
-    get lostSince () { return lostSince },
-    send: async (call, asking) => {
-      if (fault !== undefined) throw new NotSentError(fault)
-      return await send(call, asking)
-    },
-    clock (moment) {
-      if (performance.now() - askedAt > CLOCK_LASTS) setClock().catch(() => {})
-      return time.said + Math.floor(moment - time.at)
-    },
-    setClock,
-    reset,
-    close () {
-      redis.removeAllListeners('close')
-      redis.disconnect()
-    },
-  }
-}
-
-function optionsOf ({ host, port }: Endpoint, { tls }: ValkeyTarget, deadline: number): RedisOptions {
-  return {
-    host,
-    port,
-    connectTimeout: deadline,
-    socketTimeout: deadline,
-    disconnectTimeout: FAREWELL,
-    keepAlive: KEEP_ALIVE,
-    // A command that was sent may have been done: to send it again would undo what others did meanwhile.
-    autoResendUnfulfilledCommands: false,
-    maxRetriesPerRequest: 0,
-    // Requests wait in the order that suits them, and no longer than they may: not here.
-    enableOfflineQueue: false,
-    enableReadyCheck: false,
-    ...tls !== undefined && { tls: filesOf(tls) },
-  }
-}
-
-function filesOf (tls: NonNullable<ValkeyTarget['tls']>): Record<string, Buffer> {
-  return Object.fromEntries(Object.entries(tls).map(([name, path]: [string, string]) => [name, pemOf(name, path)]))
-}
-
-/** @throws {Error} that names the option and its file */
-function pemOf (option: string, path: string): Buffer {
-  let content: Buffer
-  try {
-    content = readFileSync(path)
-  } catch (error) {
-    throw new Error(`${option}=${path}: ${reason(error)}`)
-  }
-  // Node takes no notice of what is none.
-  if (!content.includes('-----BEGIN ')) throw new Error(`${option}=${path}: not a PEM file`)
-  return content
 }
 
 /** Rejects with an error of ours in place of the library's. */
-function translate (error: unknown): never {
+function rejectAsOurs (error: unknown): never {
   if (reason(error).startsWith('Stream isn\'t writeable')) throw new NotSentError('the connection was lost')
   throw error instanceof Error && error.name === 'ReplyError' ? engineError(error) : new LostError('the connection was lost')
 }
 
-/** Why a server is not the one that is asked for. @param info what it answers to INFO */
-function misfit (info: string, isCluster: boolean, allowReplica: boolean): string | undefined {
+/** Why a server is not one that can be used; undefined when it is. @param info what it answers to INFO */
+function serverFault (info: string, isCluster: boolean, allowReplica: boolean): string | undefined {
   const field = (name: string): string => new RegExp(`^${name}:(.*?)\\r?$`, 'm').exec(info)?.[1] ?? ''
   if (Number.parseInt(field('redis_version')) < OLDEST_MAJOR) return `it is version ${field('redis_version')}, and ${OLDEST_MAJOR}.0 is the oldest that will do`
   if (field('loading') === '1') return 'it is loading its data'

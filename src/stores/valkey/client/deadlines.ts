@@ -1,43 +1,52 @@
-/** Milliseconds between two looks at what is overdue: as exact as an answer that did not come has to be. */
-const TICK = 20
+/** Milliseconds between two looks at what is overdue: nobody needs to know more exactly that an answer did not come. */
+const TICK_MS = 20
 
-interface Pending {
-  readonly until: number
-  /** Undefined once the promise is settled. */
-  fail: (() => void) | undefined
-}
+/** Rejects what is not answered in time. All that is waited for shares one timer, which runs only while something is. */
+export class Deadlines {
+  /** What to do about the work that is overdue at a tick, by the number of the tick. */
+  readonly #ticks = new Map<number, Set<() => void>>()
+  #waiting = 0
+  #timer: NodeJS.Timeout | undefined
 
-/** Settles as `work` does, or, when that takes too long, rejects with what `overdue` gives. */
-export type InTime = <T>(work: Promise<T>, overdue: () => Error) => Promise<T>
-
-/**
- * Promises that all have the same patience, so that the one that was begun first is overdue first: one timer for all of them.
- * @param patience milliseconds
- */
-export function inTimeOf (patience: number): InTime {
-  let queue: Pending[] = []
-  let timer: NodeJS.Timeout | undefined
-
-  function look (): void {
-    const now = performance.now()
-    let first = 0
-    for (let pending = queue[0]; pending !== undefined && (pending.fail === undefined || pending.until <= now); pending = queue[++first]) {
-      pending.fail?.()
-    }
-    queue = queue.slice(first)
-    timer = queue.length > 0 ? setTimeout(look, TICK) : undefined
+  /**
+   * Settles as `work` does, or rejects with what `overdue` gives, when that takes too long.
+   * @param untilMs until when it has time, as performance.now()
+   */
+  limit<T> (work: Promise<T>, untilMs: number, overdue: () => Error): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const expire = (): void => reject(overdue())
+      const expiries = this.#expiriesAt(Math.ceil(untilMs / TICK_MS))
+      expiries.add(expire)
+      this.#waiting++
+      this.#timer ??= setTimeout(this.#look, TICK_MS)
+      const isAnswered = (): void => { if (expiries.delete(expire)) this.#waiting-- }
+      work.then(value => {
+        isAnswered()
+        resolve(value)
+      }, error => {
+        isAnswered()
+        reject(error)
+      })
+    })
   }
 
-  return async (work, overdue) => await new Promise((resolve, reject) => {
-    const pending: Pending = { until: performance.now() + patience, fail: () => reject(overdue()) }
-    queue.push(pending)
-    timer ??= setTimeout(look, TICK)
-    work.then(value => {
-      pending.fail = undefined
-      resolve(value)
-    }, error => {
-      pending.fail = undefined
-      reject(error)
-    })
-  })
+  #expiriesAt (tick: number): Set<() => void> {
+    let expiries = this.#ticks.get(tick)
+    if (expiries === undefined) this.#ticks.set(tick, expiries = new Set())
+    return expiries
+  }
+
+  readonly #look = (): void => {
+    const now = performance.now() / TICK_MS
+    for (const [tick, expiries] of this.#ticks) {
+      if (tick > now) continue
+      this.#ticks.delete(tick)
+      this.#waiting -= expiries.size
+      for (const expire of expiries) expire()
+      expiries.clear()
+    }
+    this.#timer = this.#waiting > 0 ? setTimeout(this.#look, TICK_MS) : undefined
+    // Else they would stay until something is waited for again.
+    if (this.#waiting === 0) this.#ticks.clear()
+  }
 }

@@ -1,144 +1,174 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { inTimeOf } from './deadlines.js'
-import type { Call } from './connection.js'
+import { promiseWithResolvers } from '../../../promise.js'
+import type { EngineCommand } from './connection.js'
+import { Deadlines } from './deadlines.js'
 import { EngineError, isTransient, LostError, NotSentError, redirectionOf } from './faults.js'
-import type { Node } from './node.js'
-import { LIMIT, SCRIPT, SCRIPT_SHA } from '../script.js'
+import type { ValkeyNode } from './node.js'
+import { evalOf, LIMIT_AT, type ScriptCall } from '../script.js'
 import type { Topology } from './topology.js'
 
+// What becomes of a call when nodes are lost, restart, refuse, or move slots is decided here, and not by the Cluster class of
+// iovalkey. That one would not have to send a change twice (`retryDelayOnFailover: 0`). But there are five other reasons, and
+// test/stores/valkey/reasons.test.ts has a test of each:
+//
+// 1. A change carries its limit by the clock of the node that it is sent to. The Cluster class chooses the node, and follows
+//    redirections to others, when the arguments are complete.
+// 2. WAIT has a connection of its own, because the engine answers nothing else on a connection that waits for replicas. The
+//    Cluster class has one connection to each node.
+// 3. There is no offline queue, so that "not sent" and "lost" differ: a client is told that nothing was changed only when that is
+//    certain. The connections of the Cluster class queue what they cannot send yet, whatever they are told, and send it later.
+// 4. Faults are told in words, and of each node: "10.0.0.7:6379: it is loading its data". The Cluster class says "None of startup
+//    nodes is available".
+// 5. ASK is followed only once the companion key of a session (see layout.ts) has moved, too: the script uses both keys, and the
+//    node that ASK leads to would go on without it. The Cluster class knows of one key.
+
 /** Milliseconds before what could not be done at the moment is tried again. */
-const PAUSE = 20
+const PAUSE_MS = 20
 
-/** Redirections that are followed without a pause: servers that do not agree may send a call from one to the other for long. */
-const REDIRECTIONS = 4
+/** Redirections that are followed without a pause: nodes that do not agree may send a call from one to the other for long. */
+const MAX_QUICK_REDIRECTIONS = 4
 
-/** The engine as a whole: whatever the servers do, each call is answered, or rejected, within the deadline. */
-export interface Engine {
-  /**
-   * Has a command carried out by the server that has `key`.
-   * @param changes whether the command may change something: then it is never sent again once it might have been done
-   * @throws {NotSentError | LostError | EngineError | StatusError}
-   */
-  command (key: string, call: Call, changes: boolean): Promise<unknown>
-  /**
-   * The same with our script, which the server is given when it does not know it.
-   * @param keys as keysOf() gives them @param args after the key @param until nothing is sent from then on, as performance.now()
-   */
-  script (keys: readonly [string, string], args: ReadonlyArray<string | number>, changes: boolean, until?: number): Promise<unknown>
-  /** To be called whenever the topology changes. */
-  changed (): void
-}
-
-/** A call on its way. */
-interface Errand {
+/** A call on its way, for as many tries as it takes. */
+interface PendingCall {
   readonly key: string
-  /** One that the script may use besides, and that has to be where the key is. */
+  /** A key that the script may use besides, and that has to be where `key` is. */
   readonly companion: string | undefined
   readonly changes: boolean
-  /** Nothing is sent from then on, as performance.now(), and what is delivered later changes nothing. */
-  readonly until: number
-  /** Where its call says so to the engine. */
+  /** As performance.now(): nothing is sent from then on, and what is delivered later changes nothing. */
+  readonly untilMs: number
+  /** Which of its arguments says so to the engine, by the engine's clock. */
   readonly limitAt: number | undefined
-  call: Call
-  /** Asked in place of the server that has the key, once. */
-  instead: Node | undefined
+  command: EngineCommand
+  /** Asked once in place of the node that has the key. */
+  askNode: ValkeyNode | undefined
   redirections: number
   isSent: boolean
-  /** What a server last said to it: not now. */
+  /** What the engine said when it last refused to do this now; undefined while it has not. */
   refusal: EngineError | undefined
 }
 
-/** What stands before the key and its arguments. */
-const HEAD = [SCRIPT_SHA, 1] as const
+/** The engine as a whole: whatever the servers do, each call is answered, or rejected, by its deadline. */
+export class Engine {
+  readonly #topology: Topology
+  readonly #answerDeadlineMs: number
+  readonly #deadlines = new Deadlines()
+  #change = promiseWithResolvers<void>()
+  /** Since when nothing at all can be done, as performance.now(). */
+  #downSinceMs = performance.now()
 
-/** @param deadline milliseconds */
-export function engineOf (topology: Topology, deadline: number): Engine {
-  const inTime = inTimeOf(deadline)
-  let change = pending()
-  /** Since when nothing at all can be done. */
-  let downSince = performance.now()
-
-  /** Who comes when all has been lost for long, or the server that he needs, is told so at once: there would be more and more who wait. */
-  function isHopeless (node: Node | undefined): boolean {
-    const since = topology.fault === undefined ? node?.lostSince ?? Infinity : downSince
-    return performance.now() - since > deadline
+  constructor (topology: Topology, answerDeadlineMs: number) {
+    this.#topology = topology
+    this.#answerDeadlineMs = answerDeadlineMs
   }
 
-  function faultOf (node: Node | undefined): string {
-    return node?.fault ?? topology.fault ?? 'no server has this part of the data'
+  /** The deadline of what begins now, as performance.now(). */
+  deadline (): number {
+    return performance.now() + this.#answerDeadlineMs
   }
 
-  /** Sees to it that an errand that failed can be tried again. @throws the same error when it cannot be */
-  async function mend (errand: Errand, error: unknown, node: Node | undefined): Promise<void> {
-    const redirection = redirectionOf(error)
-    errand.instead = undefined
-    if (redirection !== undefined && node !== undefined) {
-      const next = topology.follow(redirection, node)
-      if (next === undefined || ++errand.redirections > REDIRECTIONS) await sleep(PAUSE)
-      if (!redirection.isAsk) return
-      if (errand.companion !== undefined && await isStillAt(node, errand.companion)) await sleep(PAUSE)
-      else errand.instead = next
-    } else if (error instanceof EngineError && error.code === 'NOSCRIPT' && errand.call.args[0] === SCRIPT_SHA) {
-      errand.instead = node
-      errand.call = { name: 'eval', args: [SCRIPT, ...errand.call.args.slice(1)] }
-    } else if (error instanceof NotSentError && !isHopeless(node)) {
-      await change.promise
-    } else if (error instanceof EngineError && error.code === 'LATE' && node !== undefined) {
-      errand.refusal = error
-      // It was not late here: the engine's clock has been put right, or was asked too long ago.
-      await Promise.all([node.setClock(), sleep(PAUSE)])
-    } else if (error instanceof EngineError && isTransient(error)) {
-      errand.refusal = error
-      // Who says so may be the only one that still believes to have this part of the data.
-      if (error.code === 'READONLY' || error.code === 'CLUSTERDOWN') topology.refresh('it is a replica, which takes no changes')
-      await sleep(PAUSE)
-    } else if (!(error instanceof LostError) || errand.changes) {
-      throw error
-    }
+  /**
+   * Has a command carried out by the node that has `key`.
+   * @param changes whether the command may change something: then it is never sent again once it might have been carried out
+   * @throws {NotSentError | LostError | EngineError | StatusError}
+   */
+  async command (key: string, command: EngineCommand, changes: boolean): Promise<unknown> {
+    return await this.#run(key, undefined, command, changes, this.deadline(), undefined)
   }
 
-  async function carryOut (errand: Errand): Promise<unknown> {
-    const { key, changes, until } = errand
+  /**
+   * Has our script carried out, which a server is given when it does not know it.
+   * @param untilMs as deadline() gave it
+   * @throws as command()
+   */
+  async script ({ keys: [key, companion], args, changes }: ScriptCall, untilMs = this.deadline()): Promise<unknown> {
+    return await this.#run(key, companion, { name: 'evalsha', args }, changes, untilMs, changes ? LIMIT_AT : undefined)
+  }
+
+  /** To be called whenever the topology changes: calls that wait for that go on. */
+  topologyChanged (): void {
+    this.#downSinceMs = this.#topology.fault === undefined ? Infinity : Math.min(this.#downSinceMs, performance.now())
+    this.#change.resolve()
+    this.#change = promiseWithResolvers()
+  }
+
+  #run (key: string, companion: string | undefined, command: EngineCommand, changes: boolean, untilMs: number, limitAt: number | undefined): Promise<unknown> {
+    const call: PendingCall = { key, companion, changes, untilMs, limitAt, command, askNode: undefined, redirections: 0, isSent: false, refusal: undefined }
+    return this.#deadlines.limit(this.#carryOut(call), call.untilMs, () => this.#overdue(call))
+  }
+
+  async #carryOut (call: PendingCall): Promise<unknown> {
+    const { changes, limitAt, untilMs } = call
     for (;;) {
-      const node = errand.instead ?? topology.nodeOf(key)
+      const node = call.askNode ?? this.#topology.nodeFor(call.key)
       try {
-        if (node === undefined || performance.now() >= until) throw errand.refusal ?? new NotSentError(faultOf(node))
-        if (errand.limitAt !== undefined) errand.call.args[errand.limitAt] = node.clock(until)
-        errand.isSent = true
-        return await (changes ? node.change(errand.call, errand.instead !== undefined) : node.read(errand.call, errand.instead !== undefined))
+        if (node === undefined || performance.now() >= untilMs) throw call.refusal ?? new NotSentError(this.#faultOf(node))
+        if (limitAt !== undefined) call.command.args[limitAt] = node.clockAt(untilMs)
+        call.isSent = true
+        return await (changes ? node.change(call.command, call.askNode !== undefined) : node.read(call.command, call.askNode !== undefined))
       } catch (error) {
-        if (performance.now() >= until) throw error
-        // What was answered with an error, or not sent, was not done.
-        errand.isSent = error instanceof LostError
-        await mend(errand, error, node)
+        if (performance.now() >= untilMs) throw finalError(call, error)
+        // What was answered with an error, or not sent, was not carried out.
+        call.isSent = error instanceof LostError
+        await this.#prepareRetry(call, error, node)
       }
     }
   }
 
-  async function run (key: string, call: Call, changes: boolean, until = performance.now() + deadline, companion?: string, limitAt?: number): Promise<unknown> {
-    const errand: Errand = { key, companion, changes, until, limitAt, call, instead: undefined, redirections: 0, isSent: false, refusal: undefined }
-    return await inTime(carryOut(errand), () => errand.isSent ? new LostError('no answer in time') : errand.refusal ?? new NotSentError(faultOf(topology.nodeOf(key))))
+  /** Sees to it that a call that failed can be tried again. @throws the same error when it cannot be */
+  async #prepareRetry (call: PendingCall, error: unknown, node: ValkeyNode | undefined): Promise<void> {
+    call.askNode = undefined
+    if (error instanceof NotSentError && !this.#isLostForLong(node)) return await this.#change.promise
+    // What only reads can be sent again at once.
+    if (error instanceof LostError && !call.changes) return
+    if (!(error instanceof EngineError)) throw error
+    const redirection = redirectionOf(error)
+    if (redirection !== undefined && node !== undefined) {
+      const next = this.#topology.follow(redirection, node)
+      if (next === undefined || ++call.redirections > MAX_QUICK_REDIRECTIONS) await sleep(PAUSE_MS)
+      if (!redirection.isAsk) return
+      if (call.companion !== undefined && await isStillAt(node, call.companion)) await sleep(PAUSE_MS)
+      else call.askNode = next
+    } else if (error.code === 'NOSCRIPT' && call.command.name === 'evalsha') {
+      call.askNode = node
+      call.command = { name: 'eval', args: evalOf(call.command.args) }
+    } else if (error.code === 'LATE' && node !== undefined) {
+      // It was not late here: the engine's clock was put right, or was asked too long ago. An earlier refusal says more.
+      call.refusal ??= error
+      await Promise.all([node.askClock(), sleep(PAUSE_MS)])
+    } else if (isTransient(error)) {
+      call.refusal = error
+      // A node that says so may be the only one that still believes to have this part of the data.
+      if (error.code === 'READONLY' || error.code === 'CLUSTERDOWN') this.#topology.refresh('it is a replica, which takes no changes')
+      await sleep(PAUSE_MS)
+    } else {
+      throw error
+    }
   }
 
-  return {
-    command: async (key, call, changes) => await run(key, call, changes),
-    script: async ([key, companion], args, changes, until) =>
-      await run(key, { name: 'evalsha', args: [...HEAD, key, ...args] }, changes, until, companion, changes ? HEAD.length + 1 + LIMIT : undefined),
-    changed () {
-      downSince = topology.fault === undefined ? Infinity : Math.min(downSince, performance.now())
-      change.resolve()
-      change = pending()
-    },
+  /** Whether the whole engine, or the node that is needed, has been lost for so long that a new call is told so at once: ever more calls would wait. */
+  #isLostForLong (node: ValkeyNode | undefined): boolean {
+    const sinceMs = this.#topology.fault === undefined ? node?.lostSinceMs ?? Infinity : this.#downSinceMs
+    return performance.now() - sinceMs > this.#answerDeadlineMs
+  }
+
+  #faultOf (node: ValkeyNode | undefined): string {
+    return node?.fault ?? this.#topology.fault ?? 'no server has this part of the data'
+  }
+
+  #overdue (call: PendingCall): Error {
+    if (call.isSent) return call.changes ? new LostError('no answer in time') : new NotSentError('no answer in time')
+    return call.refusal ?? new NotSentError(this.#faultOf(this.#topology.nodeFor(call.key)))
   }
 }
 
-/** Whether a key has not moved yet from a server whose slot is moving. */
-async function isStillAt (node: Node, key: string): Promise<boolean> {
+/** What a call is rejected with that failed when its deadline had passed. */
+function finalError ({ changes, refusal }: PendingCall, error: unknown): unknown {
+  if (error instanceof LostError && !changes) return new NotSentError(error.message)
+  // Late is what every last try comes; what was refused before says why.
+  return error instanceof EngineError && error.code === 'LATE' ? refusal ?? error : error
+}
+
+/** Whether a key has not moved yet from a node whose slot is moving. */
+async function isStillAt (node: ValkeyNode, key: string): Promise<boolean> {
   return await node.read({ name: 'exists', args: [key] }).then(count => count === 1, () => false)
-}
-
-function pending (): { readonly promise: Promise<void>, resolve (): void } {
-  let resolve = (): void => {}
-  const promise = new Promise<void>(_resolve => { resolve = _resolve })
-  return { promise, resolve: () => resolve() }
 }

@@ -1,10 +1,10 @@
 import { reason } from '../../../reason.js'
 import { StatusError } from '../../../status.js'
 
-/** The connection was not there, and nothing was sent. */
+/** Nothing was changed: the command was not sent, or it only reads. */
 export class NotSentError extends Error {}
 
-/** The connection was lost, or the time ran out, after something was sent: whether it was done is not known. */
+/** The connection was lost, or the time ran out, after a change was sent: nobody knows whether it was made. */
 export class LostError extends Error {}
 
 /** An answer of the engine that is an error. `code` is its first word, such as `MOVED`. It never holds what was sent. */
@@ -14,15 +14,15 @@ export class EngineError extends Error {
   }
 }
 
-/** Older engines put the error of a command within a script into one of their own. */
+/** Older engines wrap the error of a command within a script in one of their own. */
 const WITHIN_SCRIPT = /^ERR Error running script.*?: -?(?=[A-Z]{2,}[ :])/s
 
-/** What a server that does not know a command repeats of it: a password, where that is AUTH. */
+/** What a server repeats of a command that it does not know: of AUTH that is a password. */
 const ARGUMENTS = /, with args beginning with: .*$/s
 
 /**
- * What the client library rejected with, without the command that it hangs on to its errors: that may be a password, or
- * data of a session.
+ * The error that the client library rejected with, without the command that the library attaches to it: that may hold a
+ * password, or data of a session.
  */
 export function engineError (error: unknown): EngineError {
   const message = reason(error).replace(WITHIN_SCRIPT, '').replace(ARGUMENTS, '')
@@ -34,9 +34,9 @@ const OUT_OF_REACH = 'The store cannot be reached, or did not answer in time: no
 const REFUSED = 'The store cannot do this at the moment, and the log says why: nothing was changed.'
 const FULL = 'The store has no memory left: nothing was changed. Reading goes on.'
 
-/** What a request is answered with whose step failed; what is no fault of the engine as it is. @param changes whether the step may change something */
-export function statusOf (error: unknown, changes: boolean): unknown {
-  if (error instanceof LostError) return new StatusError('StoreUnavailable', '', changes ? UNKNOWN : OUT_OF_REACH, { cause: error })
+/** The error that a request is answered with when its call of the engine failed. An error of another kind stays as it is. */
+export function statusOf (error: unknown): unknown {
+  if (error instanceof LostError) return new StatusError('StoreUnavailable', '', UNKNOWN, { cause: error })
   if (error instanceof NotSentError) return new StatusError('StoreUnavailable', '', OUT_OF_REACH, { cause: error })
   if (!(error instanceof EngineError)) return error
   const { code } = error
@@ -45,10 +45,15 @@ export function statusOf (error: unknown, changes: boolean): unknown {
   return new StatusError('StoreUnavailable', '', REFUSED, { cause: error })
 }
 
-/** Answers that mean: not now. Nothing was done, and a little later, or elsewhere, it can be. */
+/** Rejects in place of a command that only reads, of which nobody has to be told that a change may have been made. */
+export function nothingChanged (error: unknown): never {
+  throw error instanceof LostError ? new NotSentError(error.message) : error
+}
+
+/** The codes of answers that mean: not now. Nothing was done, and a little later, or elsewhere, it can be. */
 const TRANSIENT = new Set(['TRYAGAIN', 'CLUSTERDOWN', 'LOADING', 'MASTERDOWN', 'READONLY', 'BUSY', 'NOREPLICAS'])
 
-/** Of a script that would use a key which is on another server while the slot of both moves. */
+/** What an engine says when a script uses a key that is on another server while the slot of both moves. */
 const APART = 'non local key'
 
 export function isTransient ({ code, message }: EngineError): boolean {
