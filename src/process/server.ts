@@ -9,7 +9,7 @@ import { createLog } from './log.js'
 import type { Config } from '../cli/settings.js'
 import { StatusError } from '../status.js'
 import type { StoreOptions } from '../stores/options.js'
-import { openStore, placeOf } from '../stores/table.js'
+import { openStore, parseStoreUrl, placeOf } from '../stores/table.js'
 import { VERSION } from '../version.js'
 import { startWatchdog } from './watchdog.js'
 
@@ -31,10 +31,7 @@ export interface Server {
 }
 
 /** What a server has to know of its process: nothing when that has the data to itself. */
-export interface Place extends Pick<StoreOptions, 'role' | 'files' | 'timeout'> {
-  /** As of startWatchdog(). */
-  readonly beat?: number
-}
+export type Place = Pick<StoreOptions, 'role' | 'files' | 'timeout'>
 
 /** Serves until a signal or a fault that nobody caught; then ends the process. @throws StartError */
 export async function serveAlone (config: Config): Promise<void> {
@@ -111,7 +108,7 @@ export async function startServer (config: Config, log: Logger, since: Moment, p
 }
 
 /** What the store has to know of the settings and of this process, and whom it tells what. */
-function storeOptions (config: Config, log: Logger, { beat, ...place }: Place, readiness: Availability, closeApp: () => Promise<void>): StoreOptions {
+function storeOptions (config: Config, log: Logger, place: Place, readiness: Availability, closeApp: () => Promise<void>): StoreOptions {
   return {
     timeout: config.storeTimeout,
     deadline: config.storeDeadline,
@@ -119,7 +116,8 @@ function storeOptions (config: Config, log: Logger, { beat, ...place }: Place, r
     ...place,
     report: error => log.error({ err: error }, 'a fault in the store'),
     onAvailability: readiness.tell,
-    commits: startWatchdog(log.isLevelEnabled('fatal'), beat),
+    // Only LMDB keeps the main thread from everything while it waits for its disk, or for other processes.
+    ...parseStoreUrl(config.store).kind === 'lmdb' && { commits: startWatchdog(log.isLevelEnabled('fatal')) },
 
     /** Clients get what is already answered, and 500 for what is under way; then this process ends, whatever still waits. */
     onFatal (error) {

@@ -1,6 +1,6 @@
 import cluster from 'node:cluster'
 import { endGracefully, FAILED, GRACE, SLACK, StartError } from './lifecycle.js'
-import { BEAT_FD } from './heartbeat.js'
+import { startHeartbeat } from './heartbeat.js'
 import { createLog } from './log.js'
 import type { Order, Report } from './primary.js'
 import { startServer } from './server.js'
@@ -19,9 +19,10 @@ function say (report: Report, then?: () => void): void {
 
 async function start ({ config, since, files, isReplacement }: Extract<Order, { kind: 'start' }>): Promise<void> {
   const log = createLog(config)
+  startHeartbeat()
   // The server is up, and an outage of its store does not end it.
   const patience = isReplacement ? { timeout: Infinity } : {}
-  const server = await startServer(config, log, since, { role: 'member', ...files && { files }, ...patience, beat: BEAT_FD })
+  const server = await startServer(config, log, since, { role: 'member', ...files && { files }, ...patience })
   const ending = endGracefully(log, server.close, GRACE + SLACK, ['SIGTERM', ...FOR_THE_PRIMARY])
   let isStopping = false
 

@@ -14,8 +14,11 @@ export interface StoreOptions {
   report? (error: Error): void
   /** Told once that the store cannot go on: the process has to end, and the next one finds all that was acknowledged. */
   onFatal? (error: Error): void
-  /** Told when a transaction begins, once no other process writes any more, and when it has ended, so that one that hangs is noticed. Both are called often. */
-  readonly commits?: { begin (): void, end (): void }
+  /**
+   * Told when a transaction begins to wait for those of other processes, when it begins, once none of them writes any more, and
+   * when it has ended, so that one that hangs is noticed: the store is kept from everything as long. All are called often.
+   */
+  readonly commits?: { wait (): void, begin (): void, end (): void }
   /** Of a store at the other end of a network: seconds that opening it may take; for ever with Infinity. 60 unless given. */
   readonly timeout?: number
   /** Of such a store: milliseconds in which it has to answer, or else a request fails with StoreUnavailable. 2,000 unless given. */

@@ -584,6 +584,18 @@ t.test('a store that has to be waited for: an outage of it ends nothing, not eve
   t.notMatch(stderr, 'hunter2')
 })
 
+t.test('a worker that is stopped is killed whatever its store is', async t => {
+  const { server } = await startWaiting(t)
+  writeFileSync(join(server.cwd, 'up'), '')
+  await server.ready()
+  const [first] = await serving(server, 2)
+  process.kill(first!, 'SIGSTOP')
+  t.match(await endOf(server, first!), { level: 50, msg: `worker ${first} died of SIGKILL` })
+  t.match(server.log().find(({ msg }) => /sign of life/.test(msg)), { level: 50, worker: first })
+  await serving(server, 3)
+  t.match(await server.stop('SIGTERM'), { code: 0, signal: null })
+})
+
 t.test('workers whose store does not come in time: one line says so, and it ends with 1', async t => {
   const { server } = await startWaiting(t, ['--store-timeout', '4'])
   const { code, stdout, stderr } = await server.exited

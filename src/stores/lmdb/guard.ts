@@ -91,6 +91,7 @@ export function guardOf (root: RootDatabase, takeGrowth: () => number, directory
   }
 
   function commit (work: () => void): void {
+    commits?.wait()
     root.transactionSync(() => {
       commits?.begin()
       takeGrowth()
