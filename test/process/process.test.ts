@@ -1,5 +1,5 @@
 // The process as an operator meets it: every test starts the real program, and waits for what it prints.
-import { spawn, spawnSync } from 'node:child_process'
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import fs, { existsSync, rmSync, writeFileSync } from 'node:fs'
 import { syncBuiltinESMExports } from 'node:module'
@@ -22,7 +22,7 @@ import type { StoreOptions } from '../../src/stores/options.js'
 import { VERSION } from '../../src/version.js'
 import { BEAT_FD } from '../../src/process/heartbeat.js'
 import { CELLS, commitsIn, GIVEN_UP, LIMITS, watch } from '../../src/process/watchdog.js'
-import { MAIN } from '../crash/server.js'
+import { MAIN, UNCOUNTED } from '../crash/server.js'
 import { PRELOAD } from '../stores/valkey/fake-valkey.js'
 import { inject, notInjectable } from '../faults/processes.js'
 import { command, openRequest, start, startUncounted, type StartOptions } from './processes.js'
@@ -452,6 +452,38 @@ t.test('a disk that hangs: it says why, ends, and the next has all that was ackn
   t.equal(first.log().length, 1)
   const second = startUncounted(t, ['--port', '0'], { cwd: first.cwd })
   t.match(await command(await second.ready(), 'KV_GET', { tkn, keys: Object.keys(acknowledged) }), { keys: acknowledged })
+  t.match(await second.stop('SIGTERM'), { code: 0, stderr: '' })
+})
+
+/** Starts a process that keeps all others from writing to a directory, and is stopped meanwhile. */
+async function stoppedWriter (t: Test, directory: string): Promise<ChildProcess> {
+  const source = `import { openWriterLock } from ${JSON.stringify(new URL('../../src/stores/lmdb/writer-lock.js', import.meta.url).href)}
+    openWriterLock(${JSON.stringify(directory)}).take()
+    console.log('taken')
+    process.kill(process.pid, 'SIGSTOP')
+    setInterval(() => {}, 1000)`
+  const [program, ...args] = [...UNCOUNTED, process.execPath, '--input-type=module', '-e', source]
+  const child = spawn(program!, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+  t.teardown(() => child.kill('SIGKILL'))
+  await once(child.stdout, 'data')
+  return child
+}
+
+t.test('another process keeps it from writing and is stopped: it says so, ends, and the next starts when that is gone', async t => {
+  const first = startUncounted(t, ['--port', '0'])
+  const url = await first.ready()
+  const { tkn } = await command(url, 'SH_NEW', { name: 'x' })
+  await command(url, 'KV_SET', { tkn, keys: { a: 1 } })
+  const writer = await stoppedWriter(t, join(first.cwd, 'data'))
+  await t.rejects(command(url, 'KV_SET', { tkn, keys: { b: 1 } }), 'it is cut off')
+  t.match(await first.exited, { code: null, signal: 'SIGKILL' })
+  t.match(first.log(), [{ level: 60, msg: /^ending because another process has kept this one from writing for 20 s: / }])
+  t.equal(first.log().length, 1)
+  const second = startUncounted(t, ['--port', '0'], { cwd: first.cwd })
+  await sleep(1_000)
+  t.equal(second.child.exitCode, null, 'it waits')
+  writer.kill('SIGKILL')
+  t.match(await command(await second.ready(), 'KV_GET', { tkn, keys: ['a', 'b'] }), { keys: { a: 1 } })
   t.match(await second.stop('SIGTERM'), { code: 0, stderr: '' })
 })
 

@@ -5,6 +5,7 @@ import { hasOverrun, isCorruption, isGivenUp, isHalfLine, isPoisoned, refuseWhen
 import { filesOf, ReplacedError, requireSame, writeSuspicion } from './files.js'
 import { damaged } from './records.js'
 import type { StoreOptions } from '../options.js'
+import type { WriterLock } from './writer-lock.js'
 
 /** Stands between a store and LMDB: turns what LMDB throws into statuses, and tells the process of it. */
 export interface Guard {
@@ -25,8 +26,11 @@ export interface Guard {
   stillThere (): void
 }
 
-/** @param takeGrowth how many bytes the file can have to grow by, at most, for what was changed since the last call */
-export function guardOf (root: RootDatabase, takeGrowth: () => number, directory: string, { report, onFatal, commits, files = filesOf(directory) }: StoreOptions): Guard {
+/**
+ * @param lock held during each transaction
+ * @param takeGrowth how many bytes the file can have to grow by, at most, for what was changed since the last call
+ */
+export function guardOf (root: RootDatabase, lock: Pick<WriterLock, 'take' | 'release'>, takeGrowth: () => number, directory: string, { report, onFatal, commits, files = filesOf(directory) }: StoreOptions): Guard {
   let poisoned: StatusError | undefined
   let damagedRecords = 0
   /** Whether the last transaction failed: only the first of several in a row is told. */
@@ -92,13 +96,18 @@ export function guardOf (root: RootDatabase, takeGrowth: () => number, directory
 
   function commit (work: () => void): void {
     commits?.wait()
-    root.transactionSync(() => {
-      commits?.begin()
-      takeGrowth()
-      work()
-      requireSame(directory, files)
-      refuseWhenFull(directory, takeGrowth())
-    })
+    lock.take()
+    try {
+      root.transactionSync(() => {
+        commits?.begin()
+        takeGrowth()
+        work()
+        requireSame(directory, files)
+        refuseWhenFull(directory, takeGrowth())
+      })
+    } finally {
+      lock.release()
+    }
   }
 
   function commitOrAgain (work: () => void): void {

@@ -14,6 +14,7 @@ import { openRoot } from './root.js'
 import { secretOf } from './secret.js'
 import { copies, overdue } from './survey.js'
 import { openTables, type Tables } from './tables.js'
+import { openWriterLock, type WriterLock } from './writer-lock.js'
 import type { Claim, StoreOptions } from '../options.js'
 
 /** How many accesses share one transaction at most: this bounds how long one turn of the event loop can take. */
@@ -60,8 +61,11 @@ export async function claimDirectory (directory: string, { report = ignore }: St
 /** A store in a directory that others may write to, for copies(), totals() and find() only. Rejects as openReader() does. */
 export async function lmdbReader (directory: string): Promise<SessionStore> {
   const { root, close } = await openReader(directory)
-  return storeOf(directory, {}, root, close)
+  return storeOf(directory, {}, { root, tables: openTables(root), lock: NO_LOCK }, close)
 }
+
+/** Of what is only read. */
+const NO_LOCK = { take () {}, release () {} }
 
 /** Gives a directory up. @param isSound whether the data file was closed as it should be, and is not written to any more */
 async function leave (directory: string, own: OwnDirectory, isSound: boolean): Promise<void> {
@@ -80,18 +84,43 @@ async function leave (directory: string, own: OwnDirectory, isSound: boolean): P
 function ignore (): void {}
 
 async function opened (directory: string, options: StoreOptions, release: (isSound: boolean) => Promise<void>): Promise<SessionStore> {
-  // What could be found to be wrong was found before: when LMDB itself fails to open, it takes the process down with it.
-  const root = openRoot(directory)
-  return storeOf(directory, options, root, async isSound => {
+  const { lock, root, tables } = await openToWrite(directory, options).catch(async error => {
+    await release(false)
+    throw error
+  })
+  return storeOf(directory, options, { lock, root, tables }, async isSound => {
     await root.close()
+    lock.close()
     await release(isSound)
   })
 }
 
-/** @param release closes the root, and gives up what it lies in */
-function storeOf (directory: string, options: StoreOptions, root: RootDatabase, release: (isSound: boolean) => Promise<void>): SessionStore {
-  const tables = openTables(root)
-  const guard = guardOf(root, tables.takeGrowth, directory, options)
+async function openToWrite (directory: string, { commits }: StoreOptions) {
+  const lock = openWriterLock(directory)
+  try {
+    return await lock.hold(() => {
+      commits?.wait()
+      // What could be found to be wrong was found before: when LMDB itself fails to open, it takes the process down with it.
+      const root = openRoot(directory)
+      return { lock, root, tables: openTables(root) }
+    })
+  } catch (error) {
+    lock.close()
+    throw error
+  } finally {
+    commits?.end()
+  }
+}
+
+interface Opened {
+  readonly root: RootDatabase
+  readonly tables: Tables
+  readonly lock: Pick<WriterLock, 'take' | 'release'>
+}
+
+/** @param release closes what was opened, and gives up what it lies in */
+function storeOf (directory: string, options: StoreOptions, { root, tables, lock }: Opened, release: (isSound: boolean) => Promise<void>): SessionStore {
+  const guard = guardOf(root, lock, tables.takeGrowth, directory, options)
   const commit = groupCommit(guard.transact, ACCESSES_PER_TRANSACTION)
 
   let lookedAfter = -Infinity
