@@ -11,7 +11,7 @@ import { attempt, endGracefully, GRACE_MS, readyLine, SLACK_MS, StartError } fro
 import { startOfTime, type Moment } from '../clock.js'
 import { describe, Supervisor, type End, type Worker } from './supervisor.js'
 import { closeLostConnections } from './handover.js'
-import { BEAT, BEAT_FD, listen, SILENCE } from './heartbeat.js'
+import { BEAT_FD, BEAT_MS, listen, SILENCE } from './heartbeat.js'
 import { createLog } from './log.js'
 import type { Config } from '../cli/settings.js'
 import { claimData, placeOf, type StoreOptions } from '../stores/table.js'
@@ -95,7 +95,7 @@ function launch (start: Extract<Order, { kind: 'start' }>, log: Logger): Worker 
   })
   const beats = worker.process.stdio[BEAT_FD] as Readable | undefined // As STDIO says; nothing when it could not be made.
   const end = beats && listen(beats, () => {
-    log.error({ worker: worker.process.pid }, `worker ${worker.process.pid} is killed because it has given no sign of life for ${SILENCE * BEAT / 1e3} s: is it stopped?`)
+    log.error({ worker: worker.process.pid }, `worker ${worker.process.pid} is killed because it has given no sign of life for ${SILENCE * BEAT_MS / 1e3} s: is it stopped?`)
     worker.process.kill('SIGKILL')
   })
   ended.then(end)

@@ -10,7 +10,7 @@ import { createGateway } from '../protocol/gateway.js'
 import { createLog } from './log.js'
 import type { Config } from '../cli/settings.js'
 import { StatusError } from '../status.js'
-import { openAt, placeOf, type StoreOptions } from '../stores/table.js'
+import { openAt, placeOf, rowOf, type StoreOptions } from '../stores/table.js'
 import { VERSION } from '../version.js'
 import { startWatchdog } from './watchdog.js'
 
@@ -37,8 +37,6 @@ export interface ProcessRole {
   readonly options?: StoreOptions | undefined
   /** Whether it waits for its store for as long as it takes. */
   readonly waitsForStore?: boolean
-  /** As of startWatchdog(). */
-  readonly beat?: number
 }
 
 /** Serves until a signal or a fault that nobody caught; then ends the process. @throws StartError */
@@ -117,9 +115,9 @@ export async function startServer (config: Config, log: Logger, since: Moment, p
 }
 
 /** The options of the store: settings, the role of this process, and where its reports go. */
-function storeOptions (config: Config, log: Logger, { options, waitsForStore = false, beat }: ProcessRole, readiness: Availability, closeApp: () => Promise<void>): StoreOptions {
+function storeOptions (config: Config, log: Logger, { options, waitsForStore = false }: ProcessRole, readiness: Availability, closeApp: () => Promise<void>): StoreOptions {
   return {
-    lmdb: { ...options?.lmdb, commits: startWatchdog(log.isLevelEnabled('fatal'), beat) },
+    lmdb: { ...options?.lmdb, ...rowOf(config.store).needsWatchdog && { commits: startWatchdog(log.isLevelEnabled('fatal')) } },
     valkey: {
       ...options?.valkey,
       openTimeoutS: waitsForStore ? Infinity : config.storeTimeout,

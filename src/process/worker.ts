@@ -1,7 +1,7 @@
 import cluster from 'node:cluster'
 import { FAILED } from '../exit-codes.js'
 import { endGracefully, GRACE_MS, SLACK_MS, StartError } from './lifecycle.js'
-import { BEAT_FD } from './heartbeat.js'
+import { startHeartbeat } from './heartbeat.js'
 import { createLog } from './log.js'
 import type { Order, Report } from './primary.js'
 import { startServer } from './server.js'
@@ -20,8 +20,9 @@ function say (report: Report, then?: () => void): void {
 
 async function start ({ config, since, options, isReplacement }: Extract<Order, { kind: 'start' }>): Promise<void> {
   const log = createLog(config)
+  startHeartbeat()
   // The server is up, and an outage of its store does not end it.
-  const server = await startServer(config, log, since, { options, waitsForStore: isReplacement, beat: BEAT_FD })
+  const server = await startServer(config, log, since, { options, waitsForStore: isReplacement })
   const ending = endGracefully(log, server.close, GRACE_MS + SLACK_MS, ['SIGTERM', ...FOR_THE_PRIMARY])
   let isStopping = false
 

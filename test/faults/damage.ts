@@ -99,7 +99,7 @@ const foreign: Damage = (directory, random) => {
   return `data.mdb is ${name}`
 }
 
-const OTHERS = ['lock.mdb', 'holdfast.json', 'closed.json', 'secret', 'owner.lock', 'members.lock']
+const OTHERS = ['lock.mdb', 'holdfast.json', 'closed.json', 'secret', 'owner.lock', 'members.lock', 'writer.lock']
 
 /** One of the other files: changed, cut short, or with something else in it. */
 const other: Damage = (directory, random) => {

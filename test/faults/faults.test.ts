@@ -339,7 +339,7 @@ t.test('a directory without the right to it', { skip: nobody.reason ?? false }, 
   await closedStore(t, data, { a: 1 })
   chmodSync(data, 0o777)
   for (const name of readdirSync(data)) chmodSync(join(data, name), 0o666)
-  for (const [name, mode] of [['data.mdb', 0], ['data.mdb', 0o444], ['lock.mdb', 0o444], ['lock.mdb', 0], ['holdfast.json', 0], ['owner.lock', 0o444], ['members.lock', 0]] as const) {
+  for (const [name, mode] of [['data.mdb', 0], ['data.mdb', 0o444], ['lock.mdb', 0o444], ['lock.mdb', 0], ['holdfast.json', 0], ['owner.lock', 0o444], ['members.lock', 0], ['writer.lock', 0]] as const) {
     chmodSync(join(data, name), mode)
     await refused(t, data, /: permission denied$/m, nobody.through)
     chmodSync(join(data, name), 0o666)
@@ -369,7 +369,7 @@ t.test('a store on a disk that is read-only can be looked at and copied, unless 
   t.match(await dataStores.inspect(`lmdb:${fixed}/data`, Date.now()), { keys: 1 })
   mount(place, 'fixed', ['-o', 'remount,rw,bind'])
 
-  for (const missing of ['members.lock', 'lock.mdb', 'owner.lock']) {
+  for (const missing of ['members.lock', 'lock.mdb', 'owner.lock', 'writer.lock']) {
     const before = entries()
     mount(place, 'disk', ['-o', 'remount,ro'])
     const backup = join(place, `without-${before.length}`)

@@ -1,12 +1,15 @@
 // The process as an operator meets it: every test starts the real program, and waits for what it prints.
-import { spawn, spawnSync } from 'node:child_process'
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, rmSync, writeFileSync } from 'node:fs'
+import fs, { existsSync, rmSync, writeFileSync } from 'node:fs'
+import { syncBuiltinESMExports } from 'node:module'
 import { connect, createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { mock } from 'node:test'
+import timers from 'node:timers'
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
+import threads from 'node:worker_threads'
 import pino from 'pino'
 import t, { type Test } from 'tap'
 import { availability } from '../../src/process/availability.js'
@@ -17,15 +20,16 @@ import { shown } from '../../src/process/log.js'
 import { startServer } from '../../src/process/server.js'
 import type { StoreOptions } from '../../src/stores/table.js'
 import { VERSION } from '../../src/version.js'
-import { commitsIn, watch } from '../../src/process/watchdog.js'
-import { MAIN } from '../crash/server.js'
+import { BEAT_FD } from '../../src/process/heartbeat.js'
+import { CELLS, commitsIn, GIVEN_UP, LIMITS, watch } from '../../src/process/watchdog.js'
+import { MAIN, UNCOUNTED } from '../crash/server.js'
 import { PRELOAD } from '../stores/valkey/fake-valkey.js'
 import { inject, notInjectable } from '../faults/processes.js'
 import { command, openRequest, start, startUncounted, type StartOptions } from './processes.js'
 import { claimPort } from '../stores/valkey/ports.js'
 import { waitingStore, type WaitingStore } from './waiting-store.js'
 
-// This one stands first and is waited for, because it stops a clock that the others may use.
+// These stand first and are waited for, because they change what the others may use.
 await t.test('sweeping: steps with short pauses while there is work, a long one else, and one that fails is only reported', async t => {
   mock.timers.enable({ apis: ['setTimeout'] })
   t.teardown(() => mock.timers.reset())
@@ -77,33 +81,94 @@ await t.test('sweeping: steps with short pauses while there is work, a long one 
   t.strictSame(new Set(sweeps.map(({ now, limit }) => `${now} ${limit}`)), new Set(['7 50']))
 })
 
-t.test('the watchdog counts looks at one and the same transaction', async t => {
-  const cells = new Int32Array(2)
+t.test('the watchdog counts looks at one and the same transaction, longer while that waits for others', async t => {
+  const cells = new Int32Array(CELLS)
   let exits = 0
-  let alarms = 0
-  const { begin, end } = commitsIn(cells, () => exits++)
-  const look = watch(cells, 3, () => alarms++)
+  const alarms: string[] = []
+  const { wait, begin, end } = commitsIn(cells, () => exits++)
+  const look = watch(cells, { open: 3, waiting: 5 }, phase => alarms.push(phase))
   const looks = (times: number) => {
     for (let time = 0; time < times; time++) look()
-    return alarms
+    return alarms.splice(0)
   }
-  t.equal(looks(10), 0, 'none is open')
+  t.strictSame(looks(10), [], 'there is none')
+  wait()
+  t.strictSame(looks(5), [])
   begin()
-  t.equal(looks(3), 0)
+  t.strictSame(looks(3), [], 'that has begun')
   end()
+  wait()
   begin()
-  t.equal(looks(3), 0, 'that is another one')
+  t.strictSame(looks(3), [], 'that is another one')
   end()
-  t.equal(looks(1), 0)
+  t.strictSame(looks(1), [])
+  wait()
+  t.strictSame(looks(5), [])
+  wait()
+  t.strictSame(looks(5), [], 'that is another one')
+  t.strictSame(looks(10), ['waiting'], 'once')
   begin()
-  t.equal(looks(4), 1)
-  t.equal(looks(10), 1, 'once')
+  t.strictSame(looks(3), [])
+  t.strictSame(looks(10), ['open'], 'once')
   end()
   t.equal(exits, 0)
   begin()
-  cells[1] = 1
+  cells[GIVEN_UP] = 1
   end()
   t.equal(exits, 1, 'a process that could not be ended ends by itself afterwards')
+})
+
+/**
+ * Loads the program of a thread, once, into this process: what it has called every so often, and what it writes. Its lines would
+ * not be counted where they run.
+ */
+async function loadThread (t: Test, file: 'watchdog-thread' | 'heartbeat-thread', workerData: object | null = null) {
+  const regularly: Array<() => void> = []
+  const written: Array<[number, string]> = []
+  const state = { isBroken: false }
+  const before = { workerData: threads.workerData as unknown, setInterval: timers.setInterval, writeSync: fs.writeSync }
+  const put = (parts: typeof before): void => {
+    Object.assign(threads, { workerData: parts.workerData })
+    Object.assign(timers, { setInterval: parts.setInterval })
+    Object.assign(fs, { writeSync: parts.writeSync })
+    syncBuiltinESMExports()
+  }
+  t.teardown(() => put(before))
+  put({
+    workerData,
+    // Only what such a program asks of them.
+    setInterval: ((call: () => void) => regularly.push(call)) as unknown as typeof setInterval,
+    writeSync: ((fd: number, text: string) => {
+      if (state.isBroken) throw new Error('EPIPE')
+      written.push([fd, text])
+    }) as unknown as typeof fs.writeSync,
+  })
+  await import(`../../src/process/${file}.js`)
+  return { regularly, written, state }
+}
+
+await t.test('the thread of the watchdog says why, and kills its process', async t => {
+  const killed = t.capture(process, 'kill', () => true)
+  const cells = new Int32Array(CELLS)
+  const { regularly: [look], written } = await loadThread(t, 'watchdog-thread', { cells, log: true, hostname: 'h' })
+  commitsIn(cells, () => {}).begin()
+  for (let looks = 0; looks <= LIMITS.open; looks++) {
+    t.equal(cells[GIVEN_UP], 0)
+    look!()
+  }
+  t.match(killed(), [{ args: [process.pid, 'SIGKILL'] }])
+  t.equal(cells[GIVEN_UP], 1)
+  t.match(written.map(([fd, line]) => [fd, JSON.parse(line) as unknown]), [[2, { level: 60, pid: process.pid, hostname: 'h', msg: /^ending because a transaction did not end in 5 s: / }]])
+  t.equal(written.length, 1)
+})
+
+await t.test('the thread that gives signs of life does so at once, and again and again, whoever hears it', async t => {
+  const { regularly: [beat], written, state } = await loadThread(t, 'heartbeat-thread')
+  t.strictSame(written, [[BEAT_FD, '.']])
+  beat!()
+  t.equal(written.length, 2)
+  state.isBroken = true
+  t.doesNotThrow(beat!)
 })
 
 t.test('what a server is not ready for, and what it logs of it', async t => {
@@ -159,6 +224,7 @@ async function serverOn (t: Test, lines: string[] = []) {
 t.test('a server on a store that has to be waited for', async t => {
   const { server, ready, options, waiting } = await serverOn(t)
   t.match(options.valkey, { openTimeoutS: Infinity, answerDeadlineMs: 70, waitReplicas: 1 })
+  t.equal(options.lmdb?.commits, undefined, 'nothing keeps its process from everything else')
   t.equal(await ready(), 503)
   waiting.tell(undefined)
   await server.opened
@@ -386,6 +452,38 @@ t.test('a disk that hangs: it says why, ends, and the next has all that was ackn
   t.equal(first.log().length, 1)
   const second = startUncounted(t, ['--port', '0'], { cwd: first.cwd })
   t.match(await command(await second.ready(), 'KV_GET', { tkn, keys: Object.keys(acknowledged) }), { keys: acknowledged })
+  t.match(await second.stop('SIGTERM'), { code: 0, stderr: '' })
+})
+
+/** Starts a process that keeps all others from writing to a directory, and is stopped meanwhile. */
+async function stoppedWriter (t: Test, directory: string): Promise<ChildProcess> {
+  const source = `import { openWriterLock } from ${JSON.stringify(new URL('../../src/stores/lmdb/writer-lock.js', import.meta.url).href)}
+    openWriterLock(${JSON.stringify(directory)}).take()
+    console.log('taken')
+    process.kill(process.pid, 'SIGSTOP')
+    setInterval(() => {}, 1000)`
+  const [program, ...args] = [...UNCOUNTED, process.execPath, '--input-type=module', '-e', source]
+  const child = spawn(program!, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+  t.teardown(() => child.kill('SIGKILL'))
+  await once(child.stdout, 'data')
+  return child
+}
+
+t.test('another process keeps it from writing and is stopped: it says so, ends, and the next starts when that is gone', async t => {
+  const first = startUncounted(t, ['--port', '0'])
+  const url = await first.ready()
+  const { tkn } = await command(url, 'SH_NEW', { name: 'x' })
+  await command(url, 'KV_SET', { tkn, keys: { a: 1 } })
+  const writer = await stoppedWriter(t, join(first.cwd, 'data'))
+  await t.rejects(command(url, 'KV_SET', { tkn, keys: { b: 1 } }), 'it is cut off')
+  t.match(await first.exited, { code: null, signal: 'SIGKILL' })
+  t.match(first.log(), [{ level: 60, msg: /^ending because another process has kept this one from writing for 20 s: / }])
+  t.equal(first.log().length, 1)
+  const second = startUncounted(t, ['--port', '0'], { cwd: first.cwd })
+  await sleep(1_000)
+  t.equal(second.child.exitCode, null, 'it waits')
+  writer.kill('SIGKILL')
+  t.match(await command(await second.ready(), 'KV_GET', { tkn, keys: ['a', 'b'] }), { keys: { a: 1 } })
   t.match(await second.stop('SIGTERM'), { code: 0, stderr: '' })
 })
 

@@ -11,7 +11,8 @@ import pino from 'pino'
 import t, { type Test } from 'tap'
 import { StartError } from '../../src/process/lifecycle.js'
 import { describe, Supervisor, waits, type End, type Worker } from '../../src/process/supervisor.js'
-import { listen, SILENCE } from '../../src/process/heartbeat.js'
+import { BEAT_MS, listen, SILENCE } from '../../src/process/heartbeat.js'
+import { openWriterLock } from '../../src/stores/lmdb/writer-lock.js'
 import { PRELOAD } from '../stores/valkey/fake-valkey.js'
 import { command, connection, logLines, openRequest, start, startUncounted, type Connection, type LogLine, type Started } from './processes.js'
 import { claimPort } from '../stores/valkey/ports.js'
@@ -504,6 +505,23 @@ t.test('a worker that is stopped while it writes is killed, and the others go on
   t.notOk(existsSync(join(server.cwd, 'data', 'closed.json')), 'the data is checked before it is opened again')
 })
 
+t.test('workers that wait for another process to write give signs of life: they go on when it has written', async t => {
+  const server = startUncounted(t, arguments_(2))
+  const url = await server.ready()
+  await serving(server, 2)
+  const all = await connections(t, url, 4)
+  const { tkn } = await all[0]!.command('SH_NEW', { name: 'x' })
+  const lock = openWriterLock(join(server.cwd, 'data'))
+  lock.take()
+  const writes = all.map(async ({ command }, index) => await command('KV_SET', { tkn, keys: { [`k${index}`]: 1 } }))
+  // Longer than a primary waits for a sign of life.
+  await sleep((SILENCE + 3) * BEAT_MS)
+  lock.close()
+  for (const reply of await Promise.all(writes)) t.match(reply, { keys: {} })
+  t.match(await server.stop('SIGTERM'), { code: 0, signal: null })
+  t.strictSame(server.log().filter(({ level }) => level > 30), [])
+})
+
 t.test('a data file that was removed under its workers is not made anew', async t => {
   const server = startUncounted(t, arguments_(2))
   await server.ready()
@@ -584,6 +602,18 @@ t.test('a store that has to be waited for: an outage of it ends nothing, not eve
   const { code, stderr } = await server.stop('SIGTERM')
   t.equal(code, 0)
   t.notMatch(stderr, 'hunter2')
+})
+
+t.test('a worker that is stopped is killed whatever its store is', async t => {
+  const { server } = await startWaiting(t)
+  writeFileSync(join(server.cwd, 'up'), '')
+  await server.ready()
+  const [first] = await serving(server, 2)
+  process.kill(first!, 'SIGSTOP')
+  t.match(await endOf(server, first!), { level: 50, msg: `worker ${first} died of SIGKILL` })
+  t.match(server.log().find(({ msg }) => /sign of life/.test(msg)), { level: 50, worker: first })
+  await serving(server, 3)
+  t.match(await server.stop('SIGTERM'), { code: 0, signal: null })
 })
 
 t.test('workers whose store does not come in time: one line says so, and it ends with 1', async t => {

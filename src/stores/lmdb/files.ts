@@ -21,6 +21,8 @@ export const FILES = {
   owner: 'owner.lock',
   /** Locked by all processes that write. */
   members: 'members.lock',
+  /** Locked by the process that writes at the moment, or opens LMDB. */
+  writer: 'writer.lock',
   /** Where the tokens of shared sessions derive from. No backup and no export has it. */
   secret: 'secret',
   /** Where a new store is made. */

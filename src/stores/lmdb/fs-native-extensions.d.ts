@@ -6,4 +6,10 @@ declare module 'fs-native-extensions' {
    * @returns whether it was granted
    */
   export function tryLock (fd: number, offset: number, length: number, options: { readonly shared: boolean }): boolean
+
+  /** Waits for a lock as of tryLock(). */
+  export function waitForLockSync (fd: number, offset: number, length: number, options: { readonly shared: boolean }): void
+
+  /** Gives a lock up. */
+  export function unlock (fd: number, offset: number, length: number): void
 }

@@ -6,6 +6,7 @@ import { filesOf, ReplacedError, requireSame, writeSuspicion } from './files.js'
 import type { LmdbOptions } from './options.js'
 import { damaged } from './records.js'
 import type { CommonOptions } from '../options.js'
+import type { WriterLock } from './writer-lock.js'
 
 /** Stands between a store and LMDB: turns what LMDB throws into statuses, and tells the process of it. */
 export interface Guard {
@@ -26,8 +27,11 @@ export interface Guard {
   stillThere (): void
 }
 
-/** @param takeGrowth how many bytes the file can have to grow by, at most, for what was changed since the last call */
-export function guardOf (root: RootDatabase, takeGrowth: () => number, directory: string, { report, onFatal, commits, files = filesOf(directory) }: CommonOptions & LmdbOptions): Guard {
+/**
+ * @param lock held during each transaction
+ * @param takeGrowth how many bytes the file can have to grow by, at most, for what was changed since the last call
+ */
+export function guardOf (root: RootDatabase, lock: Pick<WriterLock, 'take' | 'release'>, takeGrowth: () => number, directory: string, { report, onFatal, commits, files = filesOf(directory) }: CommonOptions & LmdbOptions): Guard {
   let poisoned: StatusError | undefined
   let damagedRecords = 0
   /** Whether the last transaction failed: only the first of several in a row is told. */
@@ -92,13 +96,19 @@ export function guardOf (root: RootDatabase, takeGrowth: () => number, directory
   }
 
   function commit (work: () => void): void {
-    root.transactionSync(() => {
-      commits?.begin()
-      takeGrowth()
-      work()
-      requireSame(directory, files)
-      refuseWhenFull(directory, takeGrowth())
-    })
+    commits?.wait()
+    lock.take()
+    try {
+      root.transactionSync(() => {
+        commits?.begin()
+        takeGrowth()
+        work()
+        requireSame(directory, files)
+        refuseWhenFull(directory, takeGrowth())
+      })
+    } finally {
+      lock.release()
+    }
   }
 
   function commitOrAgain (work: () => void): void {

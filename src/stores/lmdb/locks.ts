@@ -15,7 +15,7 @@ export interface Lock {
 export class InUseError extends Error {}
 
 /** Where in the file the lock is: behind what the file says, which Windows would not let others read otherwise. */
-const LOCKED_BYTE = 2 ** 30
+export const LOCKED_BYTE = 2 ** 30
 
 /** How long to wait for the workers of a server that was killed: they end by themselves at once. */
 const PATIENCE = 5_000

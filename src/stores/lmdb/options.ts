@@ -9,6 +9,9 @@ export interface LmdbOptions {
   readonly role?: 'owner' | 'member'
   /** Of a member: what its primary has checked, and nothing else is opened. */
   readonly files?: StoreFiles
-  /** Told when a transaction begins, once no other process writes any more, and when it has ended, so that one that hangs is noticed. Both are called often. */
-  readonly commits?: { begin (): void, end (): void }
+  /**
+   * Told when a transaction begins to wait for those of other processes, when it begins, once none of them writes any more, and
+   * when it has ended, so that one that hangs is noticed: the store is kept from everything as long. All are called often.
+   */
+  readonly commits?: { wait (): void, begin (): void, end (): void }
 }

@@ -5,6 +5,7 @@ import { checkData } from './check.js'
 import { FILES, hasMarker, needsCheck, requireFiles, statOf } from './files.js'
 import { lockAsReader, lockOutIfUsed } from './locks.js'
 import { openRoot } from './root.js'
+import { whileNobodyWrites } from './writer-lock.js'
 
 /** The directory has no store of Holdfast's in it. */
 export class NoStoreError extends Error {}
@@ -35,7 +36,8 @@ export async function openReader (directory: string, thorough = false): Promise<
   try {
     // Without the marker only the data file can say whose it is, as when a server opens it.
     if (quiet !== undefined && (thorough || !isMarked || needsCheck(directory))) checkData(data, () => {})
-    const root = openRoot(directory, true)
+    const open = (): RootDatabase => openRoot(directory, true)
+    const root = isFixed ? open() : await whileNobodyWrites(directory, open)
     return {
       root,
       async close () {

@@ -17,6 +17,7 @@ import { openTables, type Tables } from './tables.js'
 import type { CommonOptions } from '../options.js'
 import type { Claim } from '../row.js'
 import type { LmdbOptions } from './options.js'
+import { openWriterLock, type WriterLock } from './writer-lock.js'
 
 type Options = CommonOptions & LmdbOptions
 
@@ -64,8 +65,11 @@ export async function claimDirectory (directory: string, { report = ignore }: Co
 /** A store in a directory that others may write to, for copies(), totals() and find() only. Rejects as openReader() does. */
 export async function lmdbReader (directory: string): Promise<SessionStore> {
   const { root, close } = await openReader(directory)
-  return storeOf(directory, {}, root, close)
+  return storeOf(directory, {}, { root, tables: openTables(root), lock: NO_LOCK }, close)
 }
+
+/** Of what is only read. */
+const NO_LOCK = { take () {}, release () {} }
 
 /** Gives a directory up. @param isSound whether the data file was closed as it should be, and is not written to any more */
 async function leave (directory: string, own: OwnDirectory, isSound: boolean): Promise<void> {
@@ -84,18 +88,43 @@ async function leave (directory: string, own: OwnDirectory, isSound: boolean): P
 function ignore (): void {}
 
 async function opened (directory: string, options: Options, release: (isSound: boolean) => Promise<void>): Promise<SessionStore> {
-  // What could be found to be wrong was found before: when LMDB itself fails to open, it takes the process down with it.
-  const root = openRoot(directory)
-  return storeOf(directory, options, root, async isSound => {
+  const { lock, root, tables } = await openToWrite(directory, options).catch(async error => {
+    await release(false)
+    throw error
+  })
+  return storeOf(directory, options, { lock, root, tables }, async isSound => {
     await root.close()
+    lock.close()
     await release(isSound)
   })
 }
 
-/** @param release closes the root, and gives up what it lies in */
-function storeOf (directory: string, options: Options, root: RootDatabase, release: (isSound: boolean) => Promise<void>): SessionStore {
-  const tables = openTables(root)
-  const guard = guardOf(root, tables.takeGrowth, directory, options)
+async function openToWrite (directory: string, { commits }: Options) {
+  const lock = openWriterLock(directory)
+  try {
+    return await lock.hold(() => {
+      commits?.wait()
+      // What could be found to be wrong was found before: when LMDB itself fails to open, it takes the process down with it.
+      const root = openRoot(directory)
+      return { lock, root, tables: openTables(root) }
+    })
+  } catch (error) {
+    lock.close()
+    throw error
+  } finally {
+    commits?.end()
+  }
+}
+
+interface Opened {
+  readonly root: RootDatabase
+  readonly tables: Tables
+  readonly lock: Pick<WriterLock, 'take' | 'release'>
+}
+
+/** @param release closes what was opened, and gives up what it lies in */
+function storeOf (directory: string, options: Options, { root, tables, lock }: Opened, release: (isSound: boolean) => Promise<void>): SessionStore {
+  const guard = guardOf(root, lock, tables.takeGrowth, directory, options)
   const commit = groupCommit(guard.transact, ACCESSES_PER_TRANSACTION)
 
   let lookedAfter = -Infinity

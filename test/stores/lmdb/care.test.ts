@@ -113,7 +113,7 @@ t.test('what stands in place of a file and is none is named, and not opened', as
   await store.close()
   const pipe = join(t.testdirName, 'pipe')
   execFileSync('mkfifo', [pipe])
-  for (const name of ['data.mdb', 'lock.mdb', 'holdfast.json', 'secret', 'members.lock']) {
+  for (const name of ['data.mdb', 'lock.mdb', 'holdfast.json', 'secret', 'members.lock', 'writer.lock']) {
     const [path, aside] = [join(directory, name), join(t.testdirName, 'aside')]
     fs.renameSync(path, aside)
     for (const put of [() => { fs.mkdirSync(path) }, () => { fs.linkSync(pipe, path) }]) {
@@ -334,7 +334,7 @@ t.test('what LMDB says of itself: corruption is damage, and what it cannot go on
     },
     // Only what the guard asks of it.
   } as unknown as RootDatabase
-  const make = () => guardOf(root, () => 0, directory, { onFatal: error => { fatal.push(error.message) } })
+  const make = () => guardOf(root, { take () {}, release () {} }, () => 0, directory, { onFatal: error => { fatal.push(error.message) } })
   t.throws(() => make().read(() => { throw new Error('MDB_CORRUPTED: Located page was wrong type') }), { message: 'What is stored there is damaged.' })
   t.throws(() => make().settled(() => { throw new Error('of ours') }), { message: 'of ours' })
   t.ok(existsSync(join(directory, 'suspect')), 'it is checked before it is opened again')

@@ -3,12 +3,14 @@ import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, truncateSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import type { SessionId, SessionStore } from '../../../src/session.js'
-import { claimDirectory, lmdbStore } from '../../../src/stores/lmdb/store.js'
+import { claimDirectory, lmdbReader, lmdbStore } from '../../../src/stores/lmdb/store.js'
 import { lockAsMember, lockOut } from '../../../src/stores/lmdb/locks.js'
 import { makeDirectory } from '../../../src/stores/lmdb/files.js'
+import { openWriterLock } from '../../../src/stores/lmdb/writer-lock.js'
 import { claimData, parseStoreUrl } from '../../../src/stores/table.js'
 import { dump, ID, idOf, json, sessionOf, set, START } from '../../store-suite.js'
 
@@ -93,7 +95,7 @@ t.test('what a start that was cut off has left behind is cleared away', async t 
   writeFileSync(join(directory, 'new', 'data.mdb'), 'half a file')
   await withStore(directory, async store => { await store.create(ID, sessionOf(), START) })
   t.notOk(existsSync(join(directory, 'new')))
-  t.strictSame(readdirSync(directory).sort(), ['closed.json', 'data.mdb', 'holdfast.json', 'lock.mdb', 'members.lock', 'owner.lock'])
+  t.strictSame(readdirSync(directory).sort(), ['closed.json', 'data.mdb', 'holdfast.json', 'lock.mdb', 'members.lock', 'owner.lock', 'writer.lock'])
   t.equal(statSync(join(directory, 'holdfast.json')).mode & 0o777, 0o600)
 })
 
@@ -284,7 +286,7 @@ t.test('a member opens nothing but what its primary has checked', async t => {
 })
 
 t.test('what is no file where one should be is named', async t => {
-  for (const name of ['data.mdb', 'lock.mdb', 'holdfast.json', 'closed.json', 'secret', 'owner.lock', 'members.lock']) {
+  for (const name of ['data.mdb', 'lock.mdb', 'holdfast.json', 'closed.json', 'secret', 'owner.lock', 'members.lock', 'writer.lock']) {
     const directory = await closed(t)
     rmSync(join(directory, name), { force: true })
     mkdirSync(join(directory, name))
@@ -312,6 +314,40 @@ t.test('the place of a reader that was killed is freed', async t => {
   await store.sweep(START, 1)
   t.notOk(isNoted())
   await store.close()
+})
+
+t.test('LMDB is opened while nobody writes', async t => {
+  const directory = await closed(t)
+  const claim = await claimDirectory(directory)
+  const lock = openWriterLock(directory)
+  lock.take()
+  const done: string[] = []
+  const openings = [
+    lmdbStore(directory, { role: 'member' }).then(async store => {
+      done.push('member')
+      await store.close()
+    }),
+    lmdbReader(directory).then(async store => {
+      done.push('reader')
+      await store.close()
+    }),
+  ]
+  await sleep(100)
+  t.strictSame(done, [])
+  lock.release()
+  await Promise.all(openings)
+  t.equal(done.length, 2)
+
+  lock.take()
+  const impatient = openWriterLock(directory, 50)
+  await t.rejects(impatient.hold(() => {}), { message: 'another process has kept this one from opening it for 0.05 s: is it stopped?' })
+  impatient.close()
+  lock.close()
+
+  const commits = { wait () { throw new Error('it fails') }, begin () {}, end () {} }
+  await t.rejects(lmdbStore(directory, { role: 'member', commits }), { message: 'it fails' })
+  await claim.release(true)
+  await (await lmdbStore(directory)).close()
 })
 
 t.test('directories that cannot be', async t => {
