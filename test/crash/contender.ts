@@ -1,7 +1,7 @@
 // The program that contention.test.ts starts: opens a directory, and from the first message on writes to it without pause, beside
 // others that do. It answers each message after one more transaction. As `bare` it leaves it to LMDB who writes when, as `guarded`
 // it does as a store does.
-import { guardOf } from '../../src/stores/lmdb/guard.js'
+import { Environment } from '../../src/stores/lmdb/environment.js'
 import { lockAsMember } from '../../src/stores/lmdb/locks.js'
 import { openRoot } from '../../src/stores/lmdb/root.js'
 import { openTable } from '../../src/stores/lmdb/tables.js'
@@ -18,8 +18,8 @@ const { root, table } = await lock.hold(() => {
   const root = openRoot(directory)
   return { root, table: openTable(root, 'sessions') }
 })
-const guard = guardOf(root, lock, () => 0, directory, {})
-const transact = way === 'bare' ? (work: () => void) => root.transactionSync(work) : guard.transact
+const environment = new Environment({ root, lock, directory, takeGrowth: () => 0 }, {})
+const transact = way === 'bare' ? (work: () => void) => root.transactionSync(work) : environment.transact
 
 const key = Buffer.from(`process ${process.pid}`)
 const value = Buffer.alloc(4)

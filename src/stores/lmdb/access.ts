@@ -2,20 +2,20 @@ import { MAX_KEY_BYTES } from '../../limits.js'
 import type { JsonText } from '../../json/text.js'
 import { deadline, expire, type Access, type Session, type SessionCopy } from '../../session.js'
 import { StatusError } from '../../status.js'
-import type { Settled } from './group-commit.js'
+import type { WorkResult } from './group-commit.js'
 import { damaged, encodeId, fits, idOfExpiry, type Stored } from './records.js'
 import type { Tables } from './tables.js'
 import { decide, noKeys, renews, sessionAfter, viewOf } from '../view.js'
 
 /** What an access answers: undefined when there is no such session. */
-export type Answer<T> = { readonly reply: T } | undefined
+export type AccessAnswer<T> = { readonly reply: T } | undefined
 
 /** How many keys one sweep removes from the trash: they take about a millisecond. */
 const KEYS_PER_SWEEP = 500
 
 /** Inside a write transaction: adds the session, unless one is alive under this id; the one that is then there. */
 export function create (tables: Tables, id: Buffer, session: Session, now: number): Session {
-  const alive = settle(tables, id, now)
+  const alive = expireStored(tables, id, now)
   if (alive !== undefined) return alive
   tables.put(id, undefined, { session, size: 0, generation: tables.newGeneration() })
   return session
@@ -24,7 +24,7 @@ export function create (tables: Tables, id: Buffer, session: Session, now: numbe
 /** Inside a write transaction: adds the session with its keys, unless one is alive under this id; whether it was added. */
 export function restore (tables: Tables, { id, session, keys }: SessionCopy, now: number): boolean {
   const key = encodeId(id)
-  if (settle(tables, key, now) !== undefined) return false
+  if (expireStored(tables, key, now) !== undefined) return false
   const generation = tables.newGeneration()
   const size = tables.writeKeys(generation, keys)
   tables.put(key, undefined, { session, size, generation })
@@ -35,7 +35,7 @@ export function restore (tables: Tables, { id, session, keys }: SessionCopy, now
  * Inside a write transaction: the session that is alive under this id. What is seen to be over is over for good, whatever the
  * clock says later: one that is due is removed, or emptied.
  */
-export function settle (tables: Tables, id: Buffer, now: number): Session | undefined {
+export function expireStored (tables: Tables, id: Buffer, now: number): Session | undefined {
   const stored = tables.read(id)
   if (stored === undefined) return undefined
   const session = expire(stored.session, now)
@@ -74,7 +74,7 @@ function sweepOne (tables: Tables, entry: Buffer, now: number): Error | undefine
   try {
     const stored = tables.read(id)
     if (stored !== undefined && deadline(stored.session) <= now) {
-      settle(tables, id, now)
+      expireStored(tables, id, now)
       return undefined
     }
     return damaged('An entry of the expiry index fits no session')
@@ -88,7 +88,7 @@ function sweepOne (tables: Tables, entry: Buffer, now: number): Error | undefine
  * Outside of a write transaction: the answer of an access that changes nothing. Undefined when it has to change something
  * after all, because the session is due or its idle deadline moves. Throws what `decide` throws.
  */
-export function readOnly<T> (tables: Tables, id: Buffer, now: number, access: Access<T>): { readonly answer: Answer<T> } | undefined {
+export function readOnly<T> (tables: Tables, id: Buffer, now: number, access: Access<T>): { readonly answer: AccessAnswer<T> } | undefined {
   const stored = tables.read(id)
   if (stored === undefined) return { answer: undefined }
   const { session } = stored
@@ -97,13 +97,13 @@ export function readOnly<T> (tables: Tables, id: Buffer, now: number, access: Ac
 }
 
 /** Outside of a write transaction: the answer of an access to what is there now, without what it would change for expiry. */
-export function lookOnly<T> (tables: Tables, id: Buffer, now: number, access: Access<T>): Answer<T> {
+export function lookOnly<T> (tables: Tables, id: Buffer, now: number, access: Access<T>): AccessAnswer<T> {
   const stored = tables.read(id)
   const session = stored && expire(stored.session, now)
   return stored && session && answerOf(tables, stored, session, access)
 }
 
-function answerOf<T> (tables: Tables, stored: Stored, session: Session, access: Access<T>): Answer<T> {
+function answerOf<T> (tables: Tables, stored: Stored, session: Session, access: Access<T>): AccessAnswer<T> {
   const { reply } = decide(access, viewOf(session, access.reads, sourceOf(tables, stored, session)))
   return { reply }
 }
@@ -114,7 +114,7 @@ function sourceOf (tables: Tables, stored: Stored, session: Session) {
 }
 
 /** Inside a write transaction: one access as a whole. An access whose `decide` throws has changed nothing. */
-export function step<T> (tables: Tables, id: Buffer, now: number, access: Access<T>): Settled<Answer<T>> {
+export function step<T> (tables: Tables, id: Buffer, now: number, access: Access<T>): WorkResult<AccessAnswer<T>> {
   let stored: Stored | undefined
   let plan: Plan<T> | undefined
   try {

@@ -40,7 +40,7 @@ function isFull (cause: unknown, directory: string): boolean {
 }
 
 /** Whether LMDB refuses to do anything more until the process has opened it anew. */
-export function isPoisoned (error: unknown): boolean {
+export function isPanic (error: unknown): boolean {
   return error instanceof Error && error.message.includes('MDB_PANIC')
 }
 

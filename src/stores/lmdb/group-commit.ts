@@ -1,7 +1,7 @@
 import { TURN_MS } from '../../limits.js'
 
 /** How one piece of work ended: what it answers, or the error that is its own and leaves the others alone. */
-export type Settled<T> = { readonly value: T } | { readonly error: unknown }
+export type WorkResult<T> = { readonly value: T } | { readonly error: unknown }
 
 /** Work that shares transactions with whatever else waits at the same time. */
 export interface GroupCommit {
@@ -10,14 +10,15 @@ export interface GroupCommit {
    * rejects with the work's own error. Rejects with what the transaction threw when it failed as a whole, which is also
    * what happens when `work` throws instead of returning its error.
    */
-  run<T> (work: () => Settled<T>): Promise<T>
+  run<T> (work: () => WorkResult<T>): Promise<T>
   /** Resolves when nothing waits any more. */
   drained (): Promise<void>
 }
 
 interface Job {
   work (): void
-  settle (): void
+  /** Gives the result to who waits for it. */
+  deliver (): void
   fail (error: unknown): void
 }
 
@@ -54,7 +55,7 @@ export function groupCommit (transact: (work: () => void) => void, most: number,
       let done: Job[] = []
       transact(() => { done = work() })
       queue.splice(0, done.length)
-      for (const job of done) job.settle()
+      for (const job of done) job.deliver()
     } catch (error) {
       // Those that were not reached too: what failed this transaction is likely to fail the next.
       for (const job of queue.splice(0, most)) job.fail(error)
@@ -63,12 +64,12 @@ export function groupCommit (transact: (work: () => void) => void, most: number,
   }
 
   return {
-    run<T> (work: () => Settled<T>) {
+    run<T> (work: () => WorkResult<T>) {
       return new Promise<T>((resolve, reject) => {
-        let settled: Settled<T>
+        let result: WorkResult<T>
         add({
-          work () { settled = work() },
-          settle () { 'error' in settled ? reject(settled.error) : resolve(settled.value) },
+          work () { result = work() },
+          deliver () { 'error' in result ? reject(result.error) : resolve(result.value) },
           fail: reject,
         })
       })

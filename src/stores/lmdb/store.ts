@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { RootDatabase } from 'lmdb'
-import { expire, type Access, type Session, type SessionId, type SessionStore } from '../../session.js'
-import { groupCommit } from './group-commit.js'
-import { create, lookOnly, readOnly, remove, restore, settle, step, sweep } from './access.js'
+import { expire, type Access, type Found, type Session, type SessionCopy, type SessionId, type SessionStore } from '../../session.js'
+import { groupCommit, type GroupCommit } from './group-commit.js'
+import { create, expireStored, lookOnly, readOnly, remove, restore, step, sweep } from './access.js'
 import { takeDirectory, type OwnDirectory } from './check.js'
 import { isWriteFault } from './faults.js'
 import { filesOf, requireSame, writeStamp } from './files.js'
-import { guardOf } from './guard.js'
+import { Environment } from './environment.js'
 import { lockAsMember, tryLockOut } from './locks.js'
 import { encodeId, idOfExpiry, type Stored } from './records.js'
 import { openReader } from './reader.js'
@@ -27,10 +27,10 @@ const ACCESSES_PER_TRANSACTION = 1_000
 const LOST_SECRET = 'The file secret is missing although there are sessions: with the new one, their names do not lead to the shared ones among them; a copy put back in its place does'
 
 /** Milliseconds between two looks at what nobody else would notice. */
-const LOOK_AFTER = 5_000
+const LOOK_AFTER_MS = 5_000
 
 /** Milliseconds in which some file systems give two changes of a file the same time. */
-const TICK = 12
+const FILE_TIME_TICK_MS = 12
 
 /**
  * Sessions in a directory, which is created when it is not there. A change is on the disk before its promise resolves.
@@ -65,7 +65,7 @@ export async function claimDirectory (directory: string, { report = ignore }: Co
 /** A store in a directory that others may write to, for copies(), totals() and find() only. Rejects as openReader() does. */
 export async function lmdbReader (directory: string): Promise<SessionStore> {
   const { root, close } = await openReader(directory)
-  return storeOf(directory, {}, { root, tables: openTables(root), lock: NO_LOCK }, close)
+  return new LmdbStore(directory, {}, { root, tables: openTables(root), lock: NO_LOCK }, close)
 }
 
 /** Of what is only read. */
@@ -76,7 +76,7 @@ async function leave (directory: string, own: OwnDirectory, isSound: boolean): P
   try {
     if (!isSound) return
     // Any later change of the file has another time then.
-    await sleep(TICK)
+    await sleep(FILE_TIME_TICK_MS)
     writeStamp(directory)
   } catch {
     // On a full disk, say. Without it the next start takes longer, no more.
@@ -92,7 +92,7 @@ async function opened (directory: string, options: Options, release: (isSound: b
     await release(false)
     throw error
   })
-  return storeOf(directory, options, { lock, root, tables }, async isSound => {
+  return new LmdbStore(directory, options, { lock, root, tables }, async isSound => {
     await root.close()
     lock.close()
     await release(isSound)
@@ -122,105 +122,131 @@ interface Opened {
   readonly lock: Pick<WriterLock, 'take' | 'release'>
 }
 
-/** @param release closes what was opened, and gives up what it lies in */
-function storeOf (directory: string, options: Options, { root, tables, lock }: Opened, release: (isSound: boolean) => Promise<void>): SessionStore {
-  const guard = guardOf(root, lock, tables.takeGrowth, directory, options)
-  const commit = groupCommit(guard.transact, ACCESSES_PER_TRANSACTION)
+class LmdbStore implements SessionStore {
+  readonly kind = 'lmdb'
+  readonly #directory: string
+  readonly #options: Options
+  readonly #root: RootDatabase
+  readonly #tables: Tables
+  readonly #environment: Environment
+  readonly #commits: GroupCommit
+  readonly #release: (isSound: boolean) => Promise<void>
+  #lookedAfterMs = -Infinity
 
-  let lookedAfter = -Infinity
+  /** @param release closes what was opened, and gives up what it lies in */
+  constructor (directory: string, options: Options, { root, tables, lock }: Opened, release: (isSound: boolean) => Promise<void>) {
+    this.#directory = directory
+    this.#options = options
+    this.#root = root
+    this.#tables = tables
+    const environment = new Environment({ root, lock, directory, takeGrowth: tables.takeGrowth }, options)
+    this.#environment = environment
+    this.#commits = groupCommit(work => environment.transact(work), ACCESSES_PER_TRANSACTION)
+    this.#release = release
+  }
 
-  /** Frees what readers keep in use that were killed, such as an export, and finds out whether the files are still there. */
-  function lookAfter (): void {
-    const now = performance.now()
-    if (now - lookedAfter < LOOK_AFTER) return
-    lookedAfter = now
-    guard.stillThere()
-    guard.seeing(() => root.readerCheck())
+  async secret (make: () => Buffer): Promise<Buffer> {
+    return secretOf(this.#directory, () => {
+      if (this.#environment.read(() => this.#tables.counts()).sessions > 0) this.#options.report?.(new Error(LOST_SECRET))
+      return make()
+    })
+  }
+
+  async create (id: SessionId, session: Session, now: number): Promise<Session> {
+    return await this.#write(() => create(this.#tables, encodeId(id), session, now))
+  }
+
+  async find (id: SessionId, now: number): Promise<Found | undefined> {
+    const key = encodeId(id)
+    const stored = this.#environment.read(() => this.#tables.read(key))
+    if (stored === undefined || expire(stored.session, now) === stored.session) return stored && found(stored, stored.session)
+    return await this.#tryWriting(async () => await this.#write(() => {
+      expireStored(this.#tables, key, now)
+      return look(this.#tables, key, now)
+    }), () => look(this.#tables, key, now))
+  }
+
+  async access<T> (id: SessionId, now: number, access: Access<T>): Promise<{ readonly reply: T } | undefined> {
+    const key = encodeId(id)
+    const commitStep = async () => await this.#commits.run(() => this.#environment.attempt(() => step(this.#tables, key, now, access)))
+    if (access.mayWrite) return await commitStep()
+    const read = this.#environment.read(() => readOnly(this.#tables, key, now, access))
+    return read === undefined ? await this.#tryWriting(commitStep, () => lookOnly(this.#tables, key, now, access)) : read.answer
+  }
+
+  async remove (id: SessionId, now: number): Promise<boolean> {
+    return await this.#write(() => remove(this.#tables, encodeId(id), now))
+  }
+
+  async clear (now: number): Promise<number> {
+    const tables = this.#tables
+    return await this.#write(() => {
+      const { sessions } = tables.counts()
+      const due = tables.due(now, Infinity).filter(entry => look(tables, idOfExpiry(entry), now) === undefined)
+      tables.removeAll()
+      return sessions - due.length
+    })
+  }
+
+  async totals (now: number): Promise<{ readonly sessions: number, readonly keys: number }> {
+    const snapshot = this.#environment.snapshot()
+    try {
+      const { sessions, keys } = this.#tables.counts()
+      const dead = await overdue(this.#tables, snapshot, now)
+      return { sessions: sessions - dead.sessions, keys: keys - dead.keys }
+    } finally {
+      snapshot.done()
+    }
+  }
+
+  async sweep (now: number, limit: number): Promise<number> {
+    if (!this.#environment.read(() => this.#tables.hasWork(now))) {
+      this.#lookAfter()
+      return 0
+    }
+    const report = (error: Error): void => this.#environment.reportDamage(error)
+    return await this.#tryWriting(async () => await this.#write(() => sweep(this.#tables, now, limit, report)), () => 0)
+  }
+
+  copies (now: number): AsyncIterable<SessionCopy> {
+    return copies(this.#tables, this.#environment, now)
+  }
+
+  async restore (copy: SessionCopy, now: number): Promise<boolean> {
+    return await this.#write(() => restore(this.#tables, copy, now))
+  }
+
+  async close (): Promise<void> {
+    await this.#commits.drained()
+    await this.#release(!this.#environment.hasFailed)
   }
 
   /** Writes, together with whatever else waits. */
-  const write = async <T>(work: () => T) => await commit.run(() => guard.settled(() => ({ value: work() })))
+  async #write<T> (work: () => T): Promise<T> {
+    return await this.#commits.run(() => this.#environment.attempt(() => ({ value: work() })))
+  }
 
-  /** Writes what only keeps the books; without a disk to write to, the answer is what is read. */
-  async function keepBooks<T> (work: () => Promise<T>, otherwise: () => T): Promise<T> {
+  /** Does work that changes nothing that anybody sees; when the disk cannot be written to, the answer is what `otherwise` reads. */
+  async #tryWriting<T> (work: () => Promise<T>, otherwise: () => T): Promise<T> {
     try {
       return await work()
     } catch (error) {
       if (!isWriteFault(error)) throw error
-      return guard.read(otherwise)
+      return this.#environment.read(otherwise)
     }
   }
 
-  return {
-    kind: 'lmdb',
-
-    secret: async make => secretOf(directory, () => {
-      if (guard.read(() => tables.counts()).sessions > 0) options.report?.(new Error(LOST_SECRET))
-      return make()
-    }),
-
-    create: async (id, session, now) => await write(() => create(tables, encodeId(id), session, now)),
-
-    async find (id, now) {
-      const key = encodeId(id)
-      const stored = guard.read(() => tables.read(key))
-      if (stored === undefined || expire(stored.session, now) === stored.session) return stored && found(stored, stored.session)
-      return await keepBooks(async () => await write(() => {
-        settle(tables, key, now)
-        return look(tables, key, now)
-      }), () => look(tables, key, now))
-    },
-
-    async access<T> (id: SessionId, now: number, access: Access<T>) {
-      const key = encodeId(id)
-      const commitStep = async () => await commit.run(() => guard.settled(() => step(tables, key, now, access)))
-      if (access.mayWrite) return await commitStep()
-      const read = guard.read(() => readOnly(tables, key, now, access))
-      return read === undefined ? await keepBooks(commitStep, () => lookOnly(tables, key, now, access)) : read.answer
-    },
-
-    remove: async (id, now) => await write(() => remove(tables, encodeId(id), now)),
-
-    async clear (now) {
-      return await write(() => {
-        const { sessions } = tables.counts()
-        const due = tables.due(now, Infinity).filter(entry => look(tables, idOfExpiry(entry), now) === undefined)
-        tables.removeAll()
-        return sessions - due.length
-      })
-    },
-
-    async totals (now) {
-      const snapshot = guard.snapshot()
-      try {
-        const { sessions, keys } = tables.counts()
-        const dead = await overdue(tables, snapshot, now)
-        return { sessions: sessions - dead.sessions, keys: keys - dead.keys }
-      } finally {
-        snapshot.done()
-      }
-    },
-
-    async sweep (now, limit) {
-      if (!guard.read(() => tables.hasWork(now))) {
-        lookAfter()
-        return 0
-      }
-      return await keepBooks(async () => await write(() => sweep(tables, now, limit, guard.met)), () => 0)
-    },
-
-    copies: now => copies(tables, guard, now),
-
-    restore: async (copy, now) => await write(() => restore(tables, copy, now)),
-
-    async close () {
-      await commit.drained()
-      await release(!guard.isPoisoned())
-    },
+  /** Frees what readers keep in use that were killed, such as an export, and checks that the files are still there. */
+  #lookAfter (): void {
+    const nowMs = performance.now()
+    if (nowMs - this.#lookedAfterMs < LOOK_AFTER_MS) return
+    this.#lookedAfterMs = nowMs
+    this.#environment.checkFiles()
+    this.#environment.guarded(() => this.#root.readerCheck())
   }
 }
 
-function found (stored: Stored, session: Session) {
+function found (stored: Stored, session: Session): Found {
   return { session, size: session === stored.session ? stored.size : 0 }
 }
 

@@ -1,6 +1,6 @@
 import { setImmediate } from 'node:timers/promises'
 import { expire, type SessionCopy } from '../../session.js'
-import type { Guard } from './guard.js'
+import type { Environment } from './environment.js'
 import { decodeId, idOfExpiry } from './records.js'
 import type { Snapshot, Tables } from './tables.js'
 
@@ -25,12 +25,12 @@ export async function overdue (tables: Tables, snapshot: Snapshot, now: number):
 }
 
 /** Every session that is alive at `now`, as of the moment that this begins. */
-export async function * copies (tables: Tables, guard: Guard, now: number): AsyncGenerator<SessionCopy> {
-  const snapshot = guard.snapshot()
+export async function * copies (tables: Tables, environment: Environment, now: number): AsyncGenerator<SessionCopy> {
+  const snapshot = environment.snapshot()
   try {
     for (let ids = tables.ids(undefined, ENTRIES_PER_TURN, snapshot); ids.length > 0; ids = tables.ids(ids.at(-1), ENTRIES_PER_TURN, snapshot)) {
       for (const id of ids) {
-        const copy = guard.seeing(() => copyOf(tables, id, now, snapshot))
+        const copy = environment.guarded(() => copyOf(tables, id, now, snapshot))
         if (copy !== undefined) yield copy
       }
       await setImmediate()

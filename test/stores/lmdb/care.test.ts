@@ -9,7 +9,7 @@ import { InputError } from '../../../src/stores/input-error.js'
 import { dataStores } from '../data-stores.js'
 import type { SessionStore } from '../../../src/session.js'
 import { writeStamp } from '../../../src/stores/lmdb/files.js'
-import { guardOf } from '../../../src/stores/lmdb/guard.js'
+import { Environment } from '../../../src/stores/lmdb/environment.js'
 import { writeFault } from '../../../src/stores/lmdb/faults.js'
 import { lmdbStore } from '../../../src/stores/lmdb/store.js'
 import { encodeNumber } from '../../../src/stores/lmdb/records.js'
@@ -332,11 +332,11 @@ t.test('what LMDB says of itself: corruption is damage, and what it cannot go on
       work()
       if (fault !== undefined) throw fault
     },
-    // Only what the guard asks of it.
+    // Only what an environment asks of it.
   } as unknown as RootDatabase
-  const make = () => guardOf(root, { take () {}, release () {} }, () => 0, directory, { onFatal: error => { fatal.push(error.message) } })
+  const make = () => new Environment({ root, lock: { take () {}, release () {} }, directory, takeGrowth: () => 0 }, { onFatal: error => { fatal.push(error.message) } })
   t.throws(() => make().read(() => { throw new Error('MDB_CORRUPTED: Located page was wrong type') }), { message: 'What is stored there is damaged.' })
-  t.throws(() => make().settled(() => { throw new Error('of ours') }), { message: 'of ours' })
+  t.throws(() => make().attempt(() => { throw new Error('of ours') }), { message: 'of ours' })
   t.ok(existsSync(join(directory, 'suspect')), 'it is checked before it is opened again')
   fault = new Error('MDB_CORRUPTED: Located page was wrong type')
   t.throws(() => make().transact(() => {}), { message: 'What is stored there is damaged.' })
@@ -360,13 +360,13 @@ t.test('what LMDB says of itself: corruption is damage, and what it cannot go on
   t.throws(() => overrun.read(() => 1), { message: 'The store has to be opened anew.' })
   t.match(fatal, [/damaged the memory/])
   t.equal(fatal.length, 1)
-  t.ok(overrun.isPoisoned())
+  t.ok(overrun.hasFailed)
 
   fault = lmdbError('Invalid argument')
   Object.assign(root, { get () { throw new Error('MDB_PANIC: Update of meta page failed') } })
-  const poisoned = make()
-  t.throws(() => poisoned.transact(() => {}), { message: 'The store has to be opened anew.' })
-  t.throws(() => poisoned.read(() => { throw new Error('MDB_PANIC') }), { message: 'The store has to be opened anew.' })
+  const failed = make()
+  t.throws(() => failed.transact(() => {}), { message: 'The store has to be opened anew.' })
+  t.throws(() => failed.read(() => { throw new Error('MDB_PANIC') }), { message: 'The store has to be opened anew.' })
   t.match(fatal, [/damaged the memory/, /could not update its meta page/])
   t.equal(fatal.length, 2)
 })
