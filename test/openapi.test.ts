@@ -1,10 +1,8 @@
-// The OpenAPI documents: up to date, accepted by linters, usable by generators of clients, and true.
-import { execFile } from 'node:child_process'
+// The OpenAPI documents: up to date, usable by generators of clients, and true. Linters read them in linters.test.ts.
 import { readFileSync } from 'node:fs'
 import { request, type IncomingMessage } from 'node:http'
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
-import { resolve as resolvePath } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { pathToFileURL } from 'node:url'
 import type { TSchema } from '@sinclair/typebox'
@@ -39,30 +37,6 @@ t.test('the committed documents and the page of reference are what the code make
       t.equal(readFileSync(new URL(name, folder), 'utf8') === made, true, `${name} is out of date: run \`npm run openapi\``)
       t.equal(readFileSync(`${written}/${name}`, 'utf8') === made, true, `${name} is written`)
     }
-  }
-})
-
-interface Run { readonly code: unknown, readonly stdout: string }
-
-/** Runs the program of a package in an empty environment; nothing here may ask the network. */
-async function run (bin: string, args: readonly string[], cwd: string): Promise<Run> {
-  const program = resolvePath('node_modules', bin)
-  const env = { PATH: process.env.PATH, HOME: cwd, REDOCLY_TELEMETRY: 'off', REDOCLY_SUPPRESS_UPDATE_NOTICE: 'true' }
-  return await new Promise(resolve => {
-    execFile(process.execPath, [program, ...args], { cwd, env, maxBuffer: 2 ** 24 }, (error, stdout) => { resolve({ code: error?.code ?? 0, stdout }) })
-  })
-}
-
-t.test('the linters find nothing, not even a warning', async t => {
-  const cwd = t.testdir({ ...DOCUMENTS, 'wrong.json': DOCUMENTS['openapi.json'].replace('"operationId"', '"x-id"'), 'ruleset.yaml': 'extends: ["spectral:oas"]\n' })
-  const lint = {
-    redocly: async (files: string[]) => await run('@redocly/cli/bin/cli.js', ['lint', ...files, '--extends=recommended-strict', '--format=json'], cwd),
-    spectral: async (files: string[]) => await run('@stoplight/spectral-cli/dist/index.js', ['lint', ...files, '--ruleset=ruleset.yaml', '--format=json', '--fail-severity=hint'], cwd),
-  }
-  for (const [name, one] of Object.entries(lint)) {
-    const [right, wrong] = await Promise.all([one(Object.keys(DOCUMENTS)), one(['wrong.json'])])
-    t.strictSame(right.code, 0, `${name} says: ${right.stdout}`)
-    t.match(wrong, { code: 1, stdout: /operationId/ }, `${name} finds what is wrong`)
   }
 })
 
