@@ -2,7 +2,7 @@
 export { buildApp, type AppOptions } from './app.js'
 export { createGateway, type Gateway, type GatewayOptions } from './protocol/gateway.js'
 export { openStore, type StoreOptions } from './stores/table.js'
-export { lmdbStore } from './stores/lmdb/store.js'
+export { lmdbStore } from './stores/lmdb/open.js'
 export { memoryStore } from './stores/memory.js'
 
 // For those who write a store of their own. `holdfast/store-suite` has the tests that it must pass.

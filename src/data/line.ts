@@ -105,7 +105,7 @@ function scanLine (bytes: Buffer): Document {
 }
 
 /** More bytes than any member has whose text is asked for: a name of which every byte is written as an escape has fewer. */
-const LONG = 2048
+const LONG_BYTES = 2048
 
 /** A member of an object. */
 interface Field {
@@ -125,7 +125,7 @@ function fieldsOf<Name extends string> (document: Document, { names, items }: No
     const name = names[index] as string // Names and items go in pairs.
     if (!known.some(other => other === name)) throw new LineFault(`${prefix}${quoted(name)}: there is no such member`)
     if (found.has(name)) throw new LineFault(`${prefix}${name}: stands twice`)
-    found.set(name, { path: prefix + name, node, text: document.slice(node.start, Math.min(node.end, node.start + LONG)) })
+    found.set(name, { path: prefix + name, node, text: document.slice(node.start, Math.min(node.end, node.start + LONG_BYTES)) })
   }
   const missing = known.find(name => !found.has(name))
   if (missing !== undefined) throw new LineFault(`${prefix}${missing}: is missing`)
@@ -150,7 +150,7 @@ function idOf ({ path, text }: Field): SessionId {
 
 function nameOf ({ path, node, text }: Field): string {
   // The cast stands for: text that is not cut is JSON.
-  const name = node.kind === 'string' && node.end - node.start <= LONG ? decodeString(text as JsonText) : ''
+  const name = node.kind === 'string' && node.end - node.start <= LONG_BYTES ? decodeString(text as JsonText) : ''
   if (name === '' || !name.isWellFormed() || isLonger(name, MAX_NAME_BYTES)) {
     throw new LineFault(`${path}: must be a string of well-formed Unicode, 1 to ${MAX_NAME_BYTES} bytes long`)
   }

@@ -16,7 +16,7 @@ export interface Availability {
 }
 
 /** How many reasons are logged for one outage: each attempt may fail for another one. */
-const REASONS = 5
+const MAX_REASONS = 5
 
 const LOST = 'The store cannot be used at the moment, and the log says why.'
 
@@ -42,7 +42,7 @@ export function availability (log: Pick<Logger, 'warn'>, place: string): Availab
         return
       }
       // One reason often follows another: a lost connection, and then why it cannot be made again.
-      if (said.size >= REASONS || !said.isNew(reason)) return
+      if (said.size >= MAX_REASONS || !said.isNew(reason)) return
       log.warn(isOpen ? `the data ${place} cannot be used: ${reason}` : `waiting for the data ${place}: ${reason}`)
     },
     end (reason) { ending ??= reason },

@@ -8,7 +8,7 @@ export const BEAT_FD = 4
 export const BEAT_MS = 1_000
 
 /** Looks without a sign of life after which a process is taken to be stopped. */
-export const SILENCE = 10
+export const SILENT_LOOKS = 10
 
 /**
  * Gives a sign of life of this process every second, whatever its main thread does: a worker that waits for another one to end
@@ -31,7 +31,7 @@ export function listen (beats: Readable, isSilent: () => void, everyMs = BEAT_MS
   let looks = 0
 
   function look (): void {
-    if (++looks === SILENCE) isSilent()
+    if (++looks === SILENT_LOOKS) isSilent()
   }
 
   beats.on('data', () => {

@@ -11,21 +11,21 @@ import { attempt, endGracefully, GRACE_MS, readyLine, SLACK_MS, StartError } fro
 import { startOfTime, type Moment } from '../clock.js'
 import { describe, Supervisor, type End, type Worker } from './supervisor.js'
 import { closeLostConnections } from './handover.js'
-import { BEAT_FD, BEAT_MS, listen, SILENCE } from './heartbeat.js'
+import { BEAT_FD, BEAT_MS, listen, SILENT_LOOKS } from './heartbeat.js'
 import { createLog } from './log.js'
 import type { Config } from '../cli/settings.js'
 import { claimData, placeOf, type StoreOptions } from '../stores/table.js'
 import { VERSION } from '../version.js'
 
 /** What the primary says to a worker. */
-export type Order =
+export type WorkerOrder =
   /** `options` are those that the claim of the data gave. `isReplacement` when the server was up already. */
   | { readonly kind: 'start', readonly config: Config, readonly since: Moment, readonly options: StoreOptions | undefined, readonly isReplacement: boolean }
   | { readonly kind: 'sweep' }
   | { readonly kind: 'stop' }
 
 /** What a worker says to its primary. */
-export type Report =
+export type WorkerReport =
   | { readonly kind: 'up' }
   | { readonly kind: 'listening', readonly address: AddressInfo }
   | { readonly kind: 'opened' }
@@ -83,11 +83,11 @@ async function freePort (host: string, port: number): Promise<number> {
   return address.port
 }
 
-function launch (start: Extract<Order, { kind: 'start' }>, log: Logger): Worker {
+function launch (start: Extract<WorkerOrder, { kind: 'start' }>, log: Logger): Worker {
   const worker = cluster.fork()
   closeLostConnections(worker.process)
   // An order to a worker that is gone is dropped: its `exit` event tells what became of it.
-  const say = (order: Order): void => { worker.send(order, () => {}) }
+  const say = (order: WorkerOrder): void => { worker.send(order, () => {}) }
   const ended = new Promise<End>(resolve => {
     worker.once('exit', (code, signal) => resolve({ code, signal: signal as NodeJS.Signals | null })) // As child processes have it.
     // A process that could not be started has no `exit` event.
@@ -95,14 +95,14 @@ function launch (start: Extract<Order, { kind: 'start' }>, log: Logger): Worker 
   })
   const beats = worker.process.stdio[BEAT_FD] as Readable | undefined // As STDIO says; nothing when it could not be made.
   const end = beats && listen(beats, () => {
-    log.error({ worker: worker.process.pid }, `worker ${worker.process.pid} is killed because it has given no sign of life for ${SILENCE * BEAT_MS / 1e3} s: is it stopped?`)
+    log.error({ worker: worker.process.pid }, `worker ${worker.process.pid} is killed because it has given no sign of life for ${SILENT_LOOKS * BEAT_MS / 1e3} s: is it stopped?`)
     worker.process.kill('SIGKILL')
   })
   ended.then(end)
   const listening = promiseWithResolvers<AddressInfo>()
   const opened = promiseWithResolvers<void>()
   const fail = (message: string): void => { for (const { reject } of [listening, opened]) reject(new StartError(message)) }
-  worker.on('message', (report: Report) => {
+  worker.on('message', (report: WorkerReport) => {
     switch (report.kind) {
       case 'up': return say(start)
       case 'listening': return listening.resolve(report.address)

@@ -3,7 +3,7 @@ import { FAILED } from '../exit-codes.js'
 import { endGracefully, GRACE_MS, SLACK_MS, StartError } from './lifecycle.js'
 import { startHeartbeat } from './heartbeat.js'
 import { createLog } from './log.js'
-import type { Order, Report } from './primary.js'
+import type { WorkerOrder, WorkerReport } from './primary.js'
 import { startServer } from './server.js'
 
 // A worker: the program that a primary starts several times and gives its orders.
@@ -14,11 +14,11 @@ const FOR_THE_PRIMARY = ['SIGINT', 'SIGHUP', 'SIGQUIT', 'SIGUSR2'] as const
 // Nobody else starts this program.
 const self = cluster.worker!
 
-function say (report: Report, then?: () => void): void {
+function say (report: WorkerReport, then?: () => void): void {
   self.send(report, then)
 }
 
-async function start ({ config, since, options, isReplacement }: Extract<Order, { kind: 'start' }>): Promise<void> {
+async function start ({ config, since, options, isReplacement }: Extract<WorkerOrder, { kind: 'start' }>): Promise<void> {
   const log = createLog(config)
   startHeartbeat()
   // The server is up, and an outage of its store does not end it.
@@ -33,7 +33,7 @@ async function start ({ config, since, options, isReplacement }: Extract<Order, 
   }
 
   process.on('SIGTERM', stop)
-  self.on('message', ({ kind }: Order) => {
+  self.on('message', ({ kind }: WorkerOrder) => {
     if (kind === 'sweep') server.sweep()
     else stop()
   })
@@ -45,7 +45,7 @@ async function start ({ config, since, options, isReplacement }: Extract<Order, 
 for (const signal of FOR_THE_PRIMARY) process.on(signal, () => {})
 // Without its primary a worker has no right to the data any more, and gets no connections.
 self.on('disconnect', () => process.exit(FAILED))
-self.once('message', (order: Extract<Order, { kind: 'start' }>) => {
+self.once('message', (order: Extract<WorkerOrder, { kind: 'start' }>) => {
   // A fault of ours is told with its stack, but with nothing else that the error holds.
   const wordsOf = (error: Error): string => error instanceof StartError ? error.message : error.stack ?? error.message
   start(order).catch(error => say({ kind: 'failed', message: wordsOf(error) }, () => process.exit(FAILED)))

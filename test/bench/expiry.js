@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import autocannon from 'autocannon'
 import { createHash, randomBytes } from 'node:crypto'
-import { lmdbStore } from '../../dist/src/stores/lmdb/store.js'
+import { lmdbStore } from '../../dist/src/stores/lmdb/open.js'
 
 const SESSIONS = Number(process.argv[2] ?? 1_000_000)
 const SECONDS = Number(process.argv[3] ?? 10)

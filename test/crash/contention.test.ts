@@ -10,7 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { openReader } from '../../src/stores/lmdb/reader.js'
-import { lmdbStore } from '../../src/stores/lmdb/store.js'
+import { lmdbStore } from '../../src/stores/lmdb/open.js'
 import { amount, randomOf, seedOf, type Random } from './random.js'
 import { UNCOUNTED } from './server.js'
 

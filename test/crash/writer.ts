@@ -57,7 +57,7 @@ export function ownerOf (name: string): string {
 
 /** Starts the common session, and does nothing else. Its id is the label, so that it owns the session itself. */
 export function commonWriter (): Writer {
-  return writerOf(COMMON, writer => starting(writer, COMMON, 'shared', EXPIRIES[0]!))
+  return tableWriter(COMMON, writer => starting(writer, COMMON, 'shared', EXPIRIES[0]!))
 }
 
 /** @param common the token of the common session */
@@ -112,7 +112,7 @@ export function randomWriter (id: string, common: string, random: Random, { mort
     return starting(writer, label, shared ? 'shared' : 'private', random.pick(EXPIRIES), random.chance(0.5))
   }
 
-  return writerOf(id, writer => {
+  return tableWriter(id, writer => {
     const { state, tokens } = writer
     if (state.size === 0) return starting(writer, `${id}.home`, 'shared', EXPIRIES[0]!)
     if (mortals && random.chance(0.01)) return starting(writer, `${id}.mortal${count++}`, 'mortal', { duration: 1, deleteSession: true })
@@ -148,7 +148,7 @@ function starting ({ state, tokens, learn, mortals }: Starting, name: string, ki
   }
 }
 
-function writerOf (id: string, choose: (writer: Starting) => Operation): Writer {
+function tableWriter (id: string, choose: (writer: Starting) => Operation): Writer {
   const tokens = new Map<string, string>()
   const mortals: Mortal[] = []
   const learn = (label: string, tkn: string) => { tokens.set(label, tkn) }

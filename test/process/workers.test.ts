@@ -11,7 +11,7 @@ import pino from 'pino'
 import t, { type Test } from 'tap'
 import { StartError } from '../../src/process/lifecycle.js'
 import { describe, Supervisor, waits, type End, type Worker } from '../../src/process/supervisor.js'
-import { BEAT_MS, listen, SILENCE } from '../../src/process/heartbeat.js'
+import { BEAT_MS, listen, SILENT_LOOKS } from '../../src/process/heartbeat.js'
 import { openWriterLock } from '../../src/stores/lmdb/writer-lock.js'
 import { PRELOAD } from '../stores/valkey/fake-valkey.js'
 import { command, connection, logLines, openRequest, start, startUncounted, type Connection, type LogLine, type Started } from './processes.js'
@@ -466,16 +466,16 @@ t.test('who gives no sign of life after there were some is silent, once', async 
   const state = { silent: 0 }
   const end = listen(beats, () => state.silent++, 5)
   const pause = async (count: number) => await sleep(5 * count)
-  await pause(2 * SILENCE)
+  await pause(2 * SILENT_LOOKS)
   t.equal(state.silent, 0, 'it was never heard of')
-  for (let beat = 0; beat < SILENCE; beat++) {
+  for (let beat = 0; beat < SILENT_LOOKS; beat++) {
     beats.write('.')
     await pause(1)
   }
   t.equal(state.silent, 0)
   // How long looks take is the machine's business.
   while (state.silent === 0) await pause(1)
-  await pause(3 * SILENCE)
+  await pause(3 * SILENT_LOOKS)
   t.equal(state.silent, 1)
   beats.destroy(new Error('it died'))
   end()
@@ -515,7 +515,7 @@ t.test('workers that wait for another process to write give signs of life: they 
   lock.take()
   const writes = all.map(async ({ command }, index) => await command('KV_SET', { tkn, keys: { [`k${index}`]: 1 } }))
   // Longer than a primary waits for a sign of life.
-  await sleep((SILENCE + 3) * BEAT_MS)
+  await sleep((SILENT_LOOKS + 3) * BEAT_MS)
   lock.close()
   for (const reply of await Promise.all(writes)) t.match(reply, { keys: {} })
   t.match(await server.stop('SIGTERM'), { code: 0, signal: null })

@@ -5,14 +5,14 @@ import { checkData } from './check.js'
 import { PRIVATE_FILE, syncFile } from '../../durable.js'
 import { FILES, makeDirectory, statOf, writeMarker } from './files.js'
 import { InUseError } from './locks.js'
-import { lmdbReader, lmdbStore } from './store.js'
+import { lmdbReader, lmdbStore } from './open.js'
 import { openReader, NoStoreError, type Reader } from './reader.js'
 import { InputError } from '../input-error.js'
 import { inspect, verify } from './inspect.js'
 import type { Backup, DataStore, Part, Watch } from '../data-store.js'
 
 /** Milliseconds between two looks at how far a copy is. */
-const LOOK_EVERY = 200
+const LOOK_EVERY_MS = 200
 
 /** The store in a directory. @throws {InputError} when that is none */
 export function lmdbData (source: string): DataStore {
@@ -83,7 +83,7 @@ async function backup ({ root }: Reader, source: string, directory: string, now:
   const making = join(directory, FILES.making)
   const copy = join(making, FILES.data)
   const whole = statSync(join(source, FILES.data)).size
-  const timer = setInterval(() => report?.({ done: statOf(copy)?.size ?? 0, of: whole }), LOOK_EVERY)
+  const timer = setInterval(() => report?.({ done: statOf(copy)?.size ?? 0, of: whole }), LOOK_EVERY_MS)
   try {
     makeDirectory(directory)
     makeDirectory(making)

@@ -108,11 +108,11 @@ function isAsClosed (directory: string): boolean {
 }
 
 /** A file of fewer bytes is checked anyway: it takes a tenth of a second, and shows what has rotted on the disk meanwhile. */
-const CHECKED_ANYWAY = 64 * 2 ** 20
+const CHECKED_ANYWAY_BYTES = 64 * 2 ** 20
 
 /** Whether the data file has to be read as a whole before LMDB opens it. */
 export function needsCheck (directory: string): boolean {
-  const isSmall = statSync(join(directory, FILES.data)).size < CHECKED_ANYWAY
+  const isSmall = statSync(join(directory, FILES.data)).size < CHECKED_ANYWAY_BYTES
   return isSmall || existsSync(join(directory, FILES.suspicion)) || !isAsClosed(directory)
 }
 

@@ -18,11 +18,11 @@ export const lmdbRow: StoreRow<LmdbLocation, LmdbOptions> = {
   },
   show: ({ directory }) => `in ${resolve(directory)}`,
   async open ({ directory }, options) {
-    const { lmdbStore } = await import('./store.js')
+    const { lmdbStore } = await import('./open.js')
     return await lmdbStore(directory, options)
   },
   async claim ({ directory }) {
-    const { claimDirectory } = await import('./store.js')
+    const { claimDirectory } = await import('./open.js')
     return await claimDirectory(directory)
   },
   async data ({ directory }) {

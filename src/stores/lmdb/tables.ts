@@ -6,7 +6,7 @@ import {
   allKeys, decodeKey, decodeNumber, decodeStored, decodeText, encodeExpiry, encodeGeneration, encodeKey, encodeNothing, encodeNumber,
   encodeStored, encodeText, endOfDue, fits, generationOf, keyRange, type Stored,
 } from './records.js'
-import { entries, writerOf, type Table } from './writer.js'
+import { entries, tableWriter, type Table } from './writer.js'
 import type { Source } from '../view.js'
 
 /** A session with more keys than this leaves them to the trash when it goes, so that no request waits for their removal. */
@@ -67,7 +67,7 @@ export function openTable (root: RootDatabase, name: string): Table {
 export function openTables (root: RootDatabase): Tables {
   const [sessions, keys, expiry, trash] = TABLE_NAMES.map(name => openTable(root, name)) as [Table, Table, Table, Table] // One each.
   const meta = openTable(root, 'meta')
-  const { put, write, remove, clear, takeGrowth } = writerOf([sessions, keys, expiry, trash])
+  const { put, write, remove, clear, takeGrowth } = tableWriter([sessions, keys, expiry, trash])
 
   function newGeneration (): number {
     const stored = meta.get(NEXT_KEY)

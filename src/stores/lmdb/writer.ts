@@ -25,7 +25,7 @@ export interface Writer {
   takeGrowth (): number
 }
 
-export function writerOf (tables: readonly Table[]): Writer {
+export function tableWriter (tables: readonly Table[]): Writer {
   const changed = { entries: 0, bytes: 0 }
 
   function count (bytes: number): void {

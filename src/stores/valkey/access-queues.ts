@@ -6,7 +6,7 @@ import type { Engine } from './client/engine.js'
 import { EngineError, NotSentError } from './client/faults.js'
 import { draftOf } from './draft.js'
 import { keysOf, newVersion, timesOf } from './layout.js'
-import { decodeAnswer, encodeCall, NO_SELECTION, OPERATION, type Operation, type ScriptArguments, type StoredSession } from './script.js'
+import { decodeAnswer, encodeCall, NO_SELECTION, OPERATION, type ScriptOperation, type ScriptArguments, type StoredSession } from './script.js'
 import { selectionOf } from './selection.js'
 import { aliveAt } from './stored-session.js'
 import { decide, idles, viewOf } from '../view.js'
@@ -39,7 +39,7 @@ export class AccessQueues {
   }
 
   /** Runs the script once, whatever waits for the session. @returns as decodeAnswer() @throws as Engine.script() and decodeAnswer() */
-  async run (id: SessionId, operation: Operation, given: ScriptArguments, untilMs?: number): Promise<StoredSession | undefined> {
+  async run (id: SessionId, operation: ScriptOperation, given: ScriptArguments, untilMs?: number): Promise<StoredSession | undefined> {
     const answer = await this.#engine.script(encodeCall(keysOf(this.#prefix, id), operation, given), untilMs)
     return decodeAnswer(answer, given.selection ?? NO_SELECTION)
   }

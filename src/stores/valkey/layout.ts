@@ -14,7 +14,7 @@ import { StatusError } from '../../status.js'
 //     \xFFv                            its version: random, and another one after every change of a key or of the session
 //     \xFFc                            seldom there: which gateway has the lease, and until when, where several change it at once
 //
-// No key of a session begins with the byte FF, which stands nowhere in UTF-8. The hash has the engine's own expiry, GRACE_MS after the deadline.
+// No key of a session begins with the byte FF, which stands nowhere in UTF-8. The hash has the engine's own expiry, ENGINE_GRACE_MS after the deadline.
 // A session that stays when its keys are gone has, while it has a deadline, a companion: a second key, a string, which never expires:
 //
 //   <prefix>:{<SHA-256 of the token>}:stay     "<as \xFFt> <name>"
@@ -25,7 +25,7 @@ import { StatusError } from '../../status.js'
 // And the secret that shared tokens are derived with is <prefix>:secret, a string in base64url.
 
 /** Milliseconds from a session's deadline until the engine itself drops its hash: clocks differ, and gateways go by the deadline. */
-export const GRACE_MS = 30_000
+export const ENGINE_GRACE_MS = 30_000
 
 /** The field that says how long a session lasts. */
 export const TIMES = Buffer.from([0xff, 't'.charCodeAt(0)])

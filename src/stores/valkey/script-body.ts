@@ -1,4 +1,4 @@
-import { GRACE_MS } from './layout.js'
+import { ENGINE_GRACE_MS } from './layout.js'
 
 /** Milliseconds of a lease: for so long a gateway that others keep forestalling is the only one that can write. */
 const LEASE_MS = 200
@@ -108,7 +108,7 @@ local function put (text, title)
   next = tonumber(next)
   if stays == '0' and next > 0 then call('SET', stay, text .. ' ' .. title) elseif stayed then call('DEL', stay) end
   call('HSET', main, '\\255t', text, '\\255n', title)
-  local ttl = next - now + ${GRACE_MS}
+  local ttl = next - now + ${ENGINE_GRACE_MS}
   if next > 0 and ttl < 1e15 then call('PEXPIRE', main, string.format('%.0f', math.max(ttl, 1))) else call('PERSIST', main) end
 end
 

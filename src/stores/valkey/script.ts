@@ -28,10 +28,10 @@ export const OPERATION = {
   undo: 'u',
 } as const
 
-export type Operation = typeof OPERATION[keyof typeof OPERATION]
+export type ScriptOperation = typeof OPERATION[keyof typeof OPERATION]
 
 /** The operations that may be carried out twice, because the second time changes nothing: they are sent again when they are lost. */
-const REPEATABLE: ReadonlySet<Operation> = new Set([OPERATION.look, OPERATION.peek, OPERATION.read])
+const REPEATABLE: ReadonlySet<ScriptOperation> = new Set([OPERATION.look, OPERATION.peek, OPERATION.read])
 
 /** What the script did. */
 const RESULT = {
@@ -88,7 +88,7 @@ const FIXED = 15
 const UNCHANGED = ['', ''] as const
 
 /** The arguments of EVALSHA: the SHA-1 of the script, how many keys, the key, and then those that ARGUMENTS gives names. */
-export function encodeCall (keys: ScriptCall['keys'], operation: Operation, given: ScriptArguments): ScriptCall {
+export function encodeCall (keys: ScriptCall['keys'], operation: ScriptOperation, given: ScriptArguments): ScriptCall {
   const { now, selection: { values, presences, others, prefix } = NO_SELECTION, change, expected = '', version = '', touch = change?.touch ?? false, lessee = '', renewal } = given
   const sets: string[] = []
   const removals: string[] = []

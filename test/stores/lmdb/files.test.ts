@@ -7,14 +7,14 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import type { SessionId, SessionStore } from '../../../src/session.js'
-import { claimDirectory, lmdbReader, lmdbStore } from '../../../src/stores/lmdb/store.js'
+import { claimDirectory, lmdbReader, lmdbStore } from '../../../src/stores/lmdb/open.js'
 import { lockAsMember, lockOut } from '../../../src/stores/lmdb/locks.js'
 import { makeDirectory } from '../../../src/stores/lmdb/files.js'
 import { openWriterLock } from '../../../src/stores/lmdb/writer-lock.js'
 import { claimData, parseStoreUrl } from '../../../src/stores/table.js'
 import { dump, ID, idOf, json, sessionOf, set, START } from '../../store-suite.js'
 
-const LMDB = fileURLToPath(import.meta.resolve('../../../src/stores/lmdb/store.js'))
+const LMDB = fileURLToPath(import.meta.resolve('../../../src/stores/lmdb/open.js'))
 
 /** A directory with a store that has been closed: one session, whose key `a` is a text that stands nowhere else. */
 async function closed (t: Test, value = 'needle'): Promise<string> {

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process'
 import t, { type Test } from 'tap'
 import { sessionId } from '../../../src/protocol/gateway.js'
 import { deadline, type Session, type SessionStore } from '../../../src/session.js'
-import { GRACE_MS, timesOf } from '../../../src/stores/valkey/layout.js'
+import { ENGINE_GRACE_MS, timesOf } from '../../../src/stores/valkey/layout.js'
 import { dump, ID, idOf, json, reading, sessionOf, set, START, writing } from '../../store-suite.js'
 import { startCluster } from './cluster.js'
 import { hashOf, openGateways, openStore, ownField, type TestGateway } from './gateways.js'
@@ -114,7 +114,7 @@ t.test('all keys of a session are in one slot, and sessions in all of a cluster'
 
 /** The engine's expiry of a key, as a deadline by the clock of the tests: nobody knows how late it is asked for. */
 function assertKeptUntil (t: Test, ttl: unknown, due: number, now: number, what: string): void {
-  const expected = due - now + GRACE_MS
+  const expected = due - now + ENGINE_GRACE_MS
   t.ok(Number(ttl) <= expected && Number(ttl) > expected - 60_000, `${what}: ${ttl} of ${expected} ms`)
 }
 
