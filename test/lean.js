@@ -4,6 +4,9 @@
 // are run are counted all the same.
 import module, { syncBuiltinESMExports } from 'node:module'
 
-module.register = () => {}
+const { register } = module
+module.register = (specifier, ...rest) => {
+  if (!String(specifier).includes('/@tapjs/')) register(specifier, ...rest)
+}
 syncBuiltinESMExports()
 process.env.TAP_TYPE_STRIP_ONLY = '1'

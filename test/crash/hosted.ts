@@ -13,8 +13,8 @@ export type Said = { readonly port: number } | { readonly code: number, readonly
 
 interface Host { readonly child: ChildProcess, readonly exited: Promise<Exit>, left: number }
 
-function startHost (): Host {
-  const [execPath, ...execArgv] = [...UNCOUNTED, process.execPath]
+function startHost (through: readonly string[]): Host {
+  const [execPath, ...execArgv] = [...through, ...UNCOUNTED, process.execPath]
   const child = fork(fileURLToPath(new URL('host.js', import.meta.url)), { execPath: execPath!, execArgv, stdio: ['ignore', 'ignore', 'pipe', 'ipc'] })
   const exited = Promise.all([once(child, 'close'), text(child.stderr!)]).then(([[code, signal], stderr]): Exit => ({ code, signal, stderr }))
   return { child, exited, left: SERVERS }
@@ -23,8 +23,9 @@ function startHost (): Host {
 /**
  * Starts servers, one at a time, which behave like those of launch(): the first, and then every tenth, is one. The rest are the
  * same server without the command line. They understand SIGTERM and SIGKILL.
+ * @param through a program and its first arguments, which is to start the processes instead of us
  */
-export function launcher () {
+export function launcher (through: readonly string[] = []) {
   let host: Host | undefined
   let count = 0
 
@@ -34,9 +35,9 @@ export function launcher () {
   }
 
   function launchNext (directory: string): Server {
-    if (count++ % 10 === 0) return launch(directory)
+    if (count++ % 10 === 0) return launch(directory, through)
     if (host?.left === 0) end()
-    const { child, exited } = host ??= startHost()
+    const { child, exited } = host ??= startHost(through)
     host.left--
     /** Has the process start on a directory, or stop for ''; how it ended when it does that instead. */
     const ask = async (order: string): Promise<Said | Exit> => {

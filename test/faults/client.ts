@@ -1,14 +1,22 @@
 // Requests, and a ledger of what was acknowledged.
+import { once } from 'node:events'
+import { Agent, request, type IncomingHttpHeaders, type IncomingMessage } from 'node:http'
+import { text } from 'node:stream/consumers'
 import { cell } from '../crash/model.js'
 import { readBack } from '../crash/read-back.js'
 import { connect } from '../crash/server.js'
 
-export interface Reply { readonly status: number, readonly headers: Headers, readonly text: string }
+export interface Reply { readonly status: number, readonly headers: IncomingHttpHeaders, readonly text: string }
+
+/** Not fetch(), which takes three times the time, for some ten thousand requests. */
+const agent = new Agent({ keepAlive: true })
 
 /** @param body JSON */
 export async function rest (url: string, method: string, path: string, body?: string): Promise<Reply> {
-  const response = await fetch(url + path, { method, ...body !== undefined && { body, headers: { 'content-type': 'application/json' } } })
-  return { status: response.status, headers: response.headers, text: await response.text() }
+  const sent = request(url + path, { agent, method, ...body !== undefined && { headers: { 'content-type': 'application/json' } } })
+  sent.end(body)
+  const [response] = await once(sent, 'response') as [IncomingMessage] // As the event is documented.
+  return { status: response.statusCode ?? 0, headers: response.headers, text: await text(response) }
 }
 
 /** Sends an envelope; the content of the reply to it. */

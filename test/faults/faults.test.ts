@@ -21,12 +21,16 @@ const FULL = 200
 const UNAVAILABLE = 201
 const IDLE = { expiry: { duration: 0, deleteSession: true, idle: 1_000 } }
 
+/** For starts of which nothing but their failure is looked at. */
+const servers = launcher()
+t.teardown(servers.end)
+
 const text = (letter: string, size: number) => JSON.stringify(letter.repeat(size))
 
 function isRefusal (t: Test, { status, headers, text }: Reply, http: number, st: number): void {
   t.equal(status, http)
-  t.equal(headers.get('content-type'), 'application/problem+json')
-  t.equal(headers.get('retry-after'), http === 503 ? '1' : null)
+  t.equal(headers['content-type'], 'application/problem+json')
+  t.equal(headers['retry-after'], http === 503 ? '1' : undefined)
   t.match(JSON.parse(text), { status: http, st })
 }
 
@@ -293,8 +297,8 @@ t.test('damage: a status of its own, and a line in the log that says where and h
 })
 
 /** Starts a server that has to refuse. @param through as of launch() */
-async function refused (t: Test, directory: string, message: RegExp, through: readonly string[] = []): Promise<void> {
-  const { code, signal, stderr } = await launch(directory, through).exited
+async function refused (t: Test, directory: string, message: RegExp, { launch } = servers): Promise<void> {
+  const { code, signal, stderr } = await launch(directory).exited
   t.match({ code, signal }, { code: 1, signal: null }, directory)
   t.match(stderr, /^holdfast: cannot open the data in [^\n]+\n$/)
   t.match(stderr, message)
@@ -328,11 +332,13 @@ const nobody = otherUser()
 
 t.test('a directory without the right to it', { skip: nobody.reason ?? false }, async t => {
   const place = placeOf(t)
+  const servers = launcher(nobody.through)
+  t.teardown(servers.end)
   chmodSync(place, 0o755)
   mkdirSync(join(place, 'closed'), { mode: 0 })
   mkdirSync(join(place, 'fixed'), { mode: 0o555 })
   const before = readdirSync(place).sort()
-  for (const name of ['closed', 'closed/data', 'fixed', 'fixed/data']) await refused(t, join(place, name), /: permission denied$/m, nobody.through)
+  for (const name of ['closed', 'closed/data', 'fixed', 'fixed/data']) await refused(t, join(place, name), /: permission denied$/m, servers)
   t.strictSame(readdirSync(place).sort(), before)
 
   const data = join(place, 'data')
@@ -341,7 +347,7 @@ t.test('a directory without the right to it', { skip: nobody.reason ?? false }, 
   for (const name of readdirSync(data)) chmodSync(join(data, name), 0o666)
   for (const [name, mode] of [['data.mdb', 0], ['data.mdb', 0o444], ['lock.mdb', 0o444], ['lock.mdb', 0], ['holdfast.json', 0], ['owner.lock', 0o444], ['members.lock', 0], ['writer.lock', 0]] as const) {
     chmodSync(join(data, name), mode)
-    await refused(t, data, /: permission denied$/m, nobody.through)
+    await refused(t, data, /: permission denied$/m, servers)
     chmodSync(join(data, name), 0o666)
   }
 })

@@ -1,19 +1,16 @@
-import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
-import { once } from 'node:events'
 import { readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import fc from 'fast-check'
-import { open, type RootDatabase } from 'lmdb'
-import t, { type Test } from 'tap'
+import type { RootDatabase } from 'lmdb'
+import t from 'tap'
 import { compareCodePoints } from '../../src/json/codepoint.js'
-import type { SessionStore } from '../../src/session.js'
 import { groupCommit } from '../../src/stores/lmdb/group-commit.js'
 import { lmdbStore } from '../../src/stores/lmdb/open.js'
 import { memoryStore } from '../../src/stores/memory.js'
 import { openStore, parseStoreUrl, placeOf } from '../../src/stores/table.js'
-import type { CommonOptions } from '../../src/stores/options.js'
 import { needing } from '../../src/stores/needing.js'
 import { dump, ID, idOf, json, reading, sessionOf, set, START, storeSuite, writing } from '../store-suite.js'
+import { lmdbWith, openRaw } from './lmdb-with.js'
 
 t.test('memory', t => {
   storeSuite(t, async () => ({ store: memoryStore() }))
@@ -78,47 +75,11 @@ t.test('memory: sessions that are gone do not fill the queue of deadlines', asyn
   await store.close()
 })
 
-/** A fresh LMDB store with one session, and lmdb itself on the same directory. */
-async function lmdbWith (t: Test, options: CommonOptions = {}): Promise<{ directory: string, store: SessionStore, raw: RootDatabase }> {
-  const directory = join(t.testdir(), 'data')
-  const store = await lmdbStore(directory, options)
-  await store.create(ID, sessionOf(), START)
-  return { directory, store, raw: openRaw(directory) }
-}
-
-function openRaw (directory: string): RootDatabase {
-  return open({ path: directory, noSubdir: false, overlappingSync: false })
-}
-
 /** Number of transactions that have changed something. */
 function transactions (raw: RootDatabase): number {
   raw.resetReadTxn()
   // lmdb declares its statistics as an object of unknown content.
   return (raw.getStats() as { lastTxnId: number }).lastTxnId
-}
-
-/** A program for another process that has the same directory open as `root`. */
-function program (directory: string, body: string): readonly [string, string[]] {
-  const source = `
-    import { readSync, writeSync } from 'node:fs'
-    import { open } from 'lmdb'
-    const root = open({ path: ${json(directory)}, noSubdir: false, overlappingSync: false })
-    ${body}
-    await root.close()`
-  return [process.execPath, ['--input-type=module', '-e', source]]
-}
-
-const BARE = { ...process.env, NODE_OPTIONS: '' }
-
-/** Another process that is inside a write transaction until its standard input ends. */
-async function lockHolder (directory: string): Promise<ChildProcess> {
-  const child = spawn(...program(directory, `
-    root.transactionSync(() => {
-      writeSync(1, 'locked')
-      readSync(0, Buffer.alloc(1))
-    })`), { stdio: ['pipe', 'pipe', 'inherit'], env: BARE })
-  await once(child.stdout ?? child, 'data')
-  return child
 }
 
 t.test('one transaction serves all that waits, up to a number of pieces and a time', async t => {
@@ -174,39 +135,6 @@ t.test('lmdb: what changes nothing writes nothing', async t => {
   await store.totals(START + 1e9)
   await store.sweep(START, 10)
   t.equal(transactions(raw), before)
-  await raw.close()
-  await store.close()
-})
-
-t.test('lmdb: reads do not wait for the write lock', async t => {
-  const { directory, store, raw } = await lmdbWith(t)
-  await set(store, ID, START, { a: json(1) })
-  await store.create(idOf(2), sessionOf({ idle: 10 }), START)
-  const holder = await lockHolder(directory)
-  t.strictSame(await store.find(ID, START), { session: sessionOf(), size: 1 })
-  t.strictSame(await store.totals(START), { sessions: 2, keys: 1 })
-  t.strictSame(await dump(store, ID, START), [['a', '1']])
-  t.strictSame(await store.access(ID, START + 1, reading({ get: ['a'] }, view => view.get('a'), true)), { reply: '1' })
-  t.equal(await store.access(idOf(9), START, reading({}, () => 0)), undefined)
-  t.equal(await store.sweep(START, 10), 0, 'nor does a sweep that finds nothing')
-  const exit = once(holder, 'exit')
-  holder.stdin?.end()
-  t.strictSame(await exit, [0, null])
-  await store.access(idOf(2), START + 1, reading({}, () => 0, true))
-  t.strictSame(await store.find(idOf(2), START), { session: sessionOf({ idle: 10, usedAt: START + 1 }), size: 0 })
-  await raw.close()
-  await store.close()
-})
-
-t.test('lmdb: a read sees at once what another process has committed', async t => {
-  const { directory, store, raw } = await lmdbWith(t)
-  const before = store.find(ID, START)
-  // All of this is one turn of the event loop, in which lmdb by itself goes on with the snapshot of the read above.
-  const { status, stderr } = spawnSync(...program(directory, "root.openDB('sessions', { keyEncoding: 'binary', encoding: 'binary' }).clearSync()"), { env: BARE })
-  const after = store.find(ID, START)
-  t.equal(status, 0, String(stderr))
-  t.ok(await before)
-  t.equal(await after, undefined)
   await raw.close()
   await store.close()
 })
