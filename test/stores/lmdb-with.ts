@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { open, type RootDatabase } from 'lmdb'
 import type { Test } from 'tap'
 import type { SessionStore } from '../../src/session.js'
-import { lmdbStore } from '../../src/stores/lmdb/store.js'
+import { lmdbStore } from '../../src/stores/lmdb/open.js'
 import type { CommonOptions } from '../../src/stores/options.js'
 import { ID, sessionOf, START } from '../store-suite.js'
 
