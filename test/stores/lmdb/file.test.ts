@@ -8,6 +8,7 @@ import { crc32 } from 'node:zlib'
 import { open, type Database, type RootDatabase } from 'lmdb'
 import t, { type Test } from 'tap'
 import { checkDataFile, DataFileError } from '../../../src/stores/lmdb/file/check.js'
+import { LMDB_VERSION } from '../../../src/stores/lmdb/file/lmdb-version.js'
 
 const PAGE = 4_096
 const HEADER = 24
@@ -94,6 +95,20 @@ function change (root: RootDatabase, tables: Table[], next: (limit: number) => n
     if (next(30) === 0) tables[next(tables.length)]!.clearSync()
   })
 }
+
+t.test('lmdb is the version that the code knows', async t => {
+  const versionIn = (manifest: string) => (JSON.parse(readFileSync(manifest, 'utf8')) as { version: string }).version // As npm has it.
+  const installed = versionIn('node_modules/lmdb/package.json')
+  const isKnown = t.ok(installed === LMDB_VERSION, `lmdb ${installed} is installed, but the code knows the private facts of lmdb ${LMDB_VERSION} only: ` +
+    'check the bytes of the data file (pages.ts, meta.ts and free-list.ts in src/stores/lmdb/file), the size of the lock file (LOCK_FILE_BYTES in src/stores/lmdb/check.ts), ' +
+    'the texts of errors (src/stores/lmdb/faults.ts) and everything else that src/stores/lmdb/file/lmdb-version.ts lists, and only then change the version there')
+  if (!isKnown) return
+  const { dependencies } = JSON.parse(readFileSync('package.json', 'utf8')) as { dependencies: Record<string, string> } // As npm has it.
+  const { packages } = JSON.parse(readFileSync('package-lock.json', 'utf8')) as { packages: Record<string, { dependencies: Record<string, string> }> } // As npm has it.
+  for (const [file, asked] of [['package.json', dependencies], ['package-lock.json', packages['']!.dependencies]] as const) {
+    t.equal(asked['lmdb'], LMDB_VERSION, `${file} asks for exactly this version`)
+  }
+})
 
 t.test('files as LMDB leaves them', async t => {
   for (const seed of [1, 2, 3]) {
