@@ -13,8 +13,8 @@ export interface Accepted {
   readonly program: string
   readonly settings: readonly Setting[]
   readonly flags: Readonly<Record<string, Flag>>
-  /** Whether there may be an argument that is no option. */
-  readonly argument: boolean
+  /** How many arguments there may be that are no option. */
+  readonly arguments: number
   /** What is wrong with one too many. */
   surplus (argument: string): string
 }
@@ -23,7 +23,7 @@ export interface Arguments {
   readonly flags: ReadonlySet<string>
   /** By the name of the setting. */
   readonly given: ReadonlyMap<string, GivenSetting>
-  readonly argument: string | undefined
+  readonly arguments: readonly string[]
 }
 
 /**
@@ -37,11 +37,11 @@ export function readArguments (argv: readonly string[], accepted: Accepted, ever
   const { program, settings, flags } = accepted
   const found = { flags: new Set<string>(), given: new Map<string, GivenSetting>() }
   const names = [...settings.map(({ option }) => option), ...Object.keys(flags).map(name => `--${name}`)]
-  let argument: string | undefined
+  const given: string[] = []
   let unknown = -1
   for (const token of parseArgs({ args: [...argv], options: optionsOf(every, flags), strict: false, tokens: true }).tokens) {
     if (token.kind === 'positional') {
-      if (accepted.argument && argument === undefined) argument = token.value
+      if (given.length < accepted.arguments) given.push(token.value)
       else faults.push(`${JSON.stringify(masked(token.value))}: ${accepted.surplus(token.value)}`)
     }
     if (token.kind !== 'option') continue
@@ -61,7 +61,7 @@ export function readArguments (argv: readonly string[], accepted: Accepted, ever
       found.given.set(setting.name, { source: rawName, text: value })
     }
   }
-  return { ...found, argument }
+  return { ...found, arguments: given }
 }
 
 /** The options as parseArgs wants them. */

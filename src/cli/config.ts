@@ -41,7 +41,7 @@ export function readConfig (argv: readonly string[], env: NodeJS.ProcessEnv): Re
   if (!first.startsWith('-')) return readUnknown(first, rest)
   const faults: string[] = []
   const surplus = (argument: string) => isCommand(argument) ? 'a command comes before its options' : 'holdfast takes options only'
-  const accepted = { program: 'holdfast', settings: SETTINGS, flags: FLAGS, argument: false, surplus }
+  const accepted = { program: 'holdfast', settings: SETTINGS, flags: FLAGS, arguments: 0, surplus }
   const { flags, given } = readArguments(argv, accepted, SETTINGS, faults)
   if (flags.has('help')) return { kind: 'help', text: mainHelp(SETTINGS, FLAGS) }
   if (flags.has('version')) return { kind: 'version' }
@@ -73,20 +73,26 @@ function readCommand (name: DataCommandName, argv: readonly string[], env: NodeJ
   const flags = { ...row.flags, ...FLAGS }
   const program = `holdfast ${name}`
   const faults: string[] = []
-  const surplus = () => `${program} takes ${row.argument === undefined ? 'options' : 'one argument'} only`
-  const accepted = { program, settings: DATA_STORE, flags, argument: row.argument !== undefined, surplus }
+  const expected = [row.argument, row.second].filter(argument => argument !== undefined)
+  const settings = row.isStoreless ? [] : DATA_STORE
+  const surplus = () => `${program} takes ${['options', 'one argument', 'two arguments'][expected.length]} only`
+  const accepted = { program, settings, flags, arguments: expected.length, surplus }
   const found = readArguments(argv, accepted, SETTINGS, faults)
-  if (found.flags.has('help')) return { kind: 'help', text: commandHelp(name, DATA_STORE, flags) }
+  if (found.flags.has('help')) return { kind: 'help', text: commandHelp(name, settings, flags) }
   if (found.flags.has('version')) return { kind: 'version' }
   const given = new Map([...readVariables(env, SETTINGS, faults), ...found.given])
-  const { store } = readValues(DATA_STORE, given, faults)
+  // A command without a store is given the default one, and does not look at it.
+  const { store } = readValues(DATA_STORE, row.isStoreless ? new Map() : given, faults)
   if (store !== undefined && rowOf(store).data === undefined) faults.push(`${given.get('store')?.source}: a ${store.kind}: store has nothing outside of its process`)
-  const argument = found.argument ?? row.argument?.default ?? ''
-  if (row.argument !== undefined && argument === '') faults.push(`<${row.argument.hint}>: is missing: ${row.argument.description}`)
-  // A file of that name would be made, or its name printed, with whatever password stands in it.
-  if (isStoreUrl(argument) || argument.includes('://')) faults.push(`<${row.argument?.hint}>: is a URL; the one of the store goes to --store`)
+  const [argument = '', second = ''] = expected.map(({ default: usual = '' }, index) => found.arguments[index] ?? usual)
+  for (const [index, { hint, description }] of expected.entries()) {
+    const value = [argument, second][index]!
+    if (value === '') faults.push(`<${hint}>: is missing: ${description}`)
+    // A file of that name would be made, or its name printed, with whatever password stands in it.
+    if (isStoreUrl(value) || value.includes('://')) faults.push(`<${hint}>: is a URL; ${row.isStoreless ? 'it has to be a path' : 'the one of the store goes to --store'}`)
+  }
   if (faults.length > 0 || store === undefined) return faulty(program, faults)
-  return { kind: 'command', command: row.read({ store, argument, flags: found.flags }) }
+  return { kind: 'command', command: row.read({ store, argument, second, flags: found.flags }) }
 }
 
 function faulty (program: string, faults: readonly string[]): Reading {

@@ -8,10 +8,12 @@ export type DataCommand =
   /** `file` is `-` for standard input. */
   | { readonly name: 'import', readonly store: StoreLocation, readonly file: string }
   | { readonly name: 'inspect', readonly store: StoreLocation, readonly verify: boolean }
+  /** `path` of a directory with a store, or of its data file. `file` is `-` for standard output. */
+  | { readonly name: 'salvage', readonly path: string, readonly file: string }
 
 export type DataCommandName = DataCommand['name']
 
-/** The one argument of a command that is no option. */
+/** An argument of a command that is no option. */
 export interface Argument {
   /** What stands for it in the help text, such as `file`. */
   readonly hint: string
@@ -31,6 +33,8 @@ export interface GivenTo {
   readonly store: StoreLocation
   /** The empty string for a command without an argument. */
   readonly argument: string
+  /** The empty string for a command without a second argument. */
+  readonly second: string
   readonly flags: ReadonlySet<string>
 }
 
@@ -39,6 +43,9 @@ interface DataCommandRow {
   /** Half a line, for the list of commands. */
   readonly summary: string
   readonly argument?: Argument
+  readonly second?: Argument
+  /** Whether it works on a file, and not on the store that --store means. */
+  readonly isStoreless?: true
   readonly flags: Readonly<Record<string, Flag>>
   /** What else a person has to know, for the command's own help. */
   readonly notes: string
@@ -78,5 +85,16 @@ export const DATA_COMMANDS: Readonly<Record<DataCommandName, DataCommandRow>> = 
     flags: { verify: { description: 'check the checksum of every record too; exit code 1 when one is damaged' } },
     notes: 'Nothing is changed. A store that is served can be inspected. For a store on Valkey or Redis use valkey-cli or redis-cli.',
     read: ({ store, flags }) => ({ name: 'inspect', store, verify: flags.has('verify') }),
+  },
+  salvage: {
+    summary: 'write what is whole of a store that a server refuses, as an export',
+    argument: { hint: 'file-or-directory', description: 'the data file of an lmdb: store, a copy of it, or its directory' },
+    second: { hint: 'file', default: '-', description: 'a new file; - for standard output' },
+    isStoreless: true,
+    flags: {},
+    notes: 'For a data file that is damaged: it is read without LMDB, and not changed. What is written is current, each value as it was\n' +
+      'stored; what is damaged is left out, and counted on standard error. holdfast import adds it to a new store. No server can\n' +
+      'have the directory meanwhile. Exit code 1 when something is lost. A backup, if there is one, may hold more.',
+    read: ({ argument, second }) => ({ name: 'salvage', path: argument, file: second }),
   },
 }

@@ -5,7 +5,7 @@ type Flags = Readonly<Record<string, Flag>>
 
 /** What `holdfast --help` prints. */
 export function mainHelp (settings: readonly Setting[], flags: Flags): string {
-  const commands = Object.entries(DATA_COMMANDS).map(([name, { argument, summary }]) => [usage(name, argument), summary])
+  const commands = Object.entries(DATA_COMMANDS).map(([name, { argument, second, summary }]) => [usage(name, argument, second), summary])
   return `Usage: holdfast [options]
        holdfast <command> [options] [<argument>]
 
@@ -21,10 +21,10 @@ ${table(commands)}
 
 /** What `holdfast <command> --help` prints. */
 export function commandHelp (name: DataCommandName, settings: readonly Setting[], flags: Flags): string {
-  const { summary, argument, notes } = DATA_COMMANDS[name]
-  const description = argument?.default === undefined ? '' : ` (default: ${argument.default})`
-  const rows = argument === undefined ? [] : [[`<${argument.hint}>`, '', argument.description + description]]
-  return `Usage: holdfast ${usage(name, argument)} [options]
+  const { summary, argument, second, notes } = DATA_COMMANDS[name]
+  const rows = [argument, second].filter(given => given !== undefined)
+    .map(({ hint, description, default: usual }) => [`<${hint}>`, '', description + (usual === undefined ? '' : ` (default: ${usual})`)])
+  return `Usage: holdfast ${usage(name, argument, second)} [options]
 
 ${summary[0]!.toUpperCase()}${summary.slice(1)}.
 
@@ -35,9 +35,9 @@ ${notes}
 }
 
 /** How a command is called, such as `export [<file>]`. */
-function usage (name: string, argument: Argument | undefined): string {
-  if (argument === undefined) return name
-  return argument.default === undefined ? `${name} <${argument.hint}>` : `${name} [<${argument.hint}>]`
+function usage (name: string, ...expected: ReadonlyArray<Argument | undefined>): string {
+  const given = expected.filter(argument => argument !== undefined)
+  return [name, ...given.map(({ hint, default: usual }) => usual === undefined ? `<${hint}>` : `[<${hint}>]`)].join(' ')
 }
 
 function settingRow ({ option, hint, variable, description, default: value }: Setting): string[] {

@@ -6,7 +6,8 @@ import { checkExport, importSessions } from '../data/import.js'
 import { InputError } from '../stores/input-error.js'
 import { writeNewFile } from '../data/new-file.js'
 import { noProgress, progressOn, type Terminal } from '../data/progress.js'
-import { backedUp, copying, exported, exporting, imported, importing, inspected, verifying, type Report } from '../data/reports.js'
+import { backedUp, copying, exported, exporting, imported, importing, inspected, reading, salvaged, salvaging, verifying, type Report } from '../data/reports.js'
+import { salvageSessions } from '../data/salvage.js'
 import { openSource } from '../data/source.js'
 import type { DataStore, Watch } from '../stores/data-store.js'
 import type { StoreLocation } from '../stores/table.js'
@@ -27,7 +28,7 @@ export interface Surroundings {
 
 /**
  * Runs a command that looks after the data, and says in words what came of it: on standard error what failed, and what an
- * export amounts to; on standard output everything else. Progress is shown on standard error while that is a terminal.
+ * export or a salvage amounts to; on standard output everything else. Progress is shown on standard error while that is a terminal.
  *
  * @returns the exit code: 0 done, 1 failed or found damage, 2 bad input
  */
@@ -41,7 +42,7 @@ export async function runCommand (command: DataCommand, surroundings: Surroundin
   try {
     const { text, damaged } = await perform(command, surroundings, watching)
     progress.clear()
-    const output = command.name === 'export' ? stderr : stdout
+    const output = command.name === 'export' || command.name === 'salvage' ? stderr : stdout
     output.write(text)
     return damaged ? FAILED : 0
   } catch (error) {
@@ -56,12 +57,14 @@ export async function runCommand (command: DataCommand, surroundings: Surroundin
 
 /** Whether the data itself goes to a terminal, where a line of progress would be in its midst. */
 function isShown (command: DataCommand, stdout: Terminal): boolean {
-  return command.name === 'export' && command.file === '-' && stdout.isTTY === true
+  return (command.name === 'export' || command.name === 'salvage') && command.file === '-' && stdout.isTTY === true
 }
 
 type Watching = <State>(text: (state: State) => string) => Watch<State>
 
-async function perform (command: DataCommand, { stdin, stdout, dataOf, now, signal }: Surroundings, watching: Watching): Promise<Report> {
+async function perform (command: DataCommand, surroundings: Surroundings, watching: Watching): Promise<Report> {
+  if (command.name === 'salvage') return await salvage(command, surroundings, watching)
+  const { stdin, stdout, dataOf, now, signal } = surroundings
   const data = await dataOf(command.store)
   switch (command.name) {
     case 'backup': {
@@ -87,8 +90,15 @@ async function perform (command: DataCommand, { stdin, stdout, dataOf, now, sign
   }
 }
 
+async function salvage ({ path, file }: Extract<DataCommand, { name: 'salvage' }>, { stdout, now }: Surroundings, watching: Watching): Promise<Report> {
+  const { openSalvage } = await import('../stores/lmdb/salvage.js')
+  const write = async (output: Writable) =>
+    await closing(await openSalvage(path, watching(reading)), async opened => await salvageSessions(opened, now(), output, watching(salvaging)))
+  return salvaged(await (file === '-' ? write(stdout) : writeNewFile(file, write)))
+}
+
 /** Closes what was opened, whatever becomes of its use. */
-async function closing<T extends { close (): Promise<void> }, Result> (opened: T, use: (opened: T) => Promise<Result>): Promise<Result> {
+async function closing<T extends { close (): Promise<void> | void }, Result> (opened: T, use: (opened: T) => Promise<Result>): Promise<Result> {
   try {
     return await use(opened)
   } finally {

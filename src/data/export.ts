@@ -59,7 +59,7 @@ function assertJson ({ id, keys }: SessionCopy): void {
 }
 
 /** Collects text, so that a million small pieces are not a million writes. */
-function collector (output: Writable) {
+export function collector (output: Writable) {
   let bytes = 0
   let pending: string[] = []
   let length = 0

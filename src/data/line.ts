@@ -1,6 +1,6 @@
 import { compareCodePoints } from '../json/codepoint.js'
 import { JsonError } from '../json/lexer.js'
-import { decodeString, MAX_DEPTH, scan, type Document, type Node, type Opens } from '../json/scanner.js'
+import { decodeString, MAX_DEPTH, scan, scanText, type Document, type Node, type Opens } from '../json/scanner.js'
 import type { JsonText } from '../json/text.js'
 import { GREATEST_BODY_BYTES, isLonger, keyFault, MAX_DURATION_S, MAX_KEY_BYTES, MAX_NAME_BYTES } from '../limits.js'
 import type { SessionCopy, SessionId } from '../session.js'
@@ -30,8 +30,11 @@ export function headerLine (now: number): string {
   return `{"holdfast":"export","format":${EXPORT_FORMAT},"exportedAtMs":${now}}`
 }
 
+/** A session whose keys are gone through once. */
+export type SessionParts = Pick<SessionCopy, 'id' | 'session'> & { readonly keys: Iterable<readonly [string, JsonText]> }
+
 /** The line of a session in pieces, none longer than a key and its value, without the line end. */
-export function * sessionLine ({ id, session, keys }: SessionCopy): Generator<string> {
+export function * sessionLine ({ id, session, keys }: SessionParts): Generator<string> {
   const { name, shared, duration, idle, deleteSession, startedAt, usedAt } = session
   const expiry = JSON.stringify({ duration, idle, deleteSession, startedAtMs: startedAt, usedAtMs: usedAt })
   yield `{"id":"${id}","name":${JSON.stringify(name)},"shared":${shared},"expiry":${expiry},"keys":{`
@@ -41,6 +44,28 @@ export function * sessionLine ({ id, session, keys }: SessionCopy): Generator<st
     comma = ','
   }
   yield '}}'
+}
+
+/** Whether a line with this session can be imported, whatever its keys are. */
+export function isFitSession (parts: Pick<SessionCopy, 'id' | 'session'>): boolean {
+  try {
+    parseSession(Buffer.from([...sessionLine({ ...parts, keys: [] })].join('')))
+    return true
+  } catch (error) {
+    if (!(error instanceof LineFault)) throw error
+    return false
+  }
+}
+
+/** Whether a line with this key can be imported. */
+export function isFitKey (key: string, value: JsonText): boolean {
+  if (keyFault(key) !== undefined) return false
+  try {
+    return valueFault(scanText(value, undefined).root) === undefined
+  } catch (error) {
+    if (!(error instanceof JsonError)) throw error
+    return false
+  }
 }
 
 /** @throws {LineFault} when the line is not the one that an export of this format begins with */

@@ -1,7 +1,9 @@
 import type { Exported } from './export.js'
 import type { Imported, ImportState } from './import.js'
 import type { Backup, Inspection, Part, Verification } from '../stores/data-store.js'
-import { counted, size } from './words.js'
+import type { Losses } from '../stores/salvage.js'
+import type { Salvaged } from './salvage.js'
+import { counted, quoted, size } from './words.js'
 
 // What the commands print: how far they are, in one line, and in the end what came of them.
 
@@ -49,6 +51,48 @@ export function exported ({ sessions, keys, bytes }: Exported): Report {
 export function imported ({ sessions, keys, kept, expired }: Imported): Report {
   const rest = `kept ${kept.toLocaleString('en')} that the store had already; left out ${expired.toLocaleString('en')} that have expired`
   return { text: `imported ${counted(sessions, 'session')} with ${counted(keys, 'key')}; ${rest}\n`, damaged: false }
+}
+
+export function reading (part: Part): string {
+  return `read ${size(part.done)} of ${size(part.of)}${percent(part)}`
+}
+
+export function salvaging ({ sessions, bytes }: Exported): string {
+  return `salvaged ${counted(sessions, 'session')}, ${size(bytes)}`
+}
+
+export function salvaged ({ sessions, keys, bytes, losses, unfit }: Salvaged): Report {
+  const lost = [...lostParts(losses), ...unfitParts(unfit)]
+  const { faults, examples } = losses
+  const text = [
+    `salvaged ${counted(sessions, 'session')} with ${counted(keys, 'key')} (${size(bytes)})`,
+    ...lost.length > 0 ? [`lost: ${lost.join('; ')}`] : [faults.count > 0 ? 'nothing is lost' : 'nothing is lost: the data file is whole'],
+    ...examples.map(({ id, keys, names }) => `  session ${id}: ${counted(keys, 'key')}${listed(names, keys)}`),
+    ...faults.count > 0 ? [`the data file is damaged: ${counted(faults.count, 'fault')}${faults.some.length < faults.count ? `; ${faults.some.length} of them` : ''}`] : [],
+    ...faults.some.map(fault => `  ${fault}`),
+  ]
+  return { text: text.map(line => `${line}\n`).join(''), damaged: lost.length > 0 }
+}
+
+/** @param of how many there are, of which some are named */
+function listed (names: readonly string[], of: number): string {
+  if (names.length === 0) return ''
+  return `${names.length < of ? ', such as' : ':'} ${names.map(quoted).join(', ')}`
+}
+
+function lostParts ({ sessions, keys, unowned }: Losses): string[] {
+  return [
+    ...sessions === undefined ? ['sessions, and it is not known how many'] : sessions > 0 ? [counted(sessions, 'session')] : [],
+    ...keys > 0 ? [`${counted(keys, 'key')} of sessions that are salvaged without them`] : [],
+    ...unowned > 0 ? [`${counted(unowned, 'key')} of sessions that are lost`] : [],
+  ]
+}
+
+function unfitParts ({ sessions, keys }: Salvaged['unfit']): string[] {
+  return [
+    ...sessions > 0 ? [`${counted(sessions, 'session')} that can be read, but not be imported`] : [],
+    ...keys > 0 ? [`${counted(keys, 'key')} that can be read, but not be imported`] : [],
+  ]
 }
 
 /** @param verification undefined when nobody asked for it */

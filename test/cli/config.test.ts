@@ -159,10 +159,13 @@ t.test('a command that looks after the data, its store and its argument', async 
     [['import', '-'], { name: 'import', store: parseStoreUrl('lmdb:./data'), file: '-' }],
     [['inspect'], { name: 'inspect', store: parseStoreUrl('lmdb:./data'), verify: false }],
     [['inspect', '--verify'], { name: 'inspect', store: parseStoreUrl('lmdb:./data'), verify: true }],
+    [['salvage', 'data'], { name: 'salvage', path: 'data', file: '-' }],
+    [['salvage', 'data/data.mdb', 'to'], { name: 'salvage', path: 'data/data.mdb', file: 'to' }],
   ]
   for (const [argv, command] of rows) t.strictSame(readConfig(argv, {}), { kind: 'command', command }, argv.join(' '))
   const env = { HOLDFAST_STORE: 'lmdb:y', HOLDFAST_PORT: 'nonsense', HOLDFAST_WORKERS: '' }
   t.strictSame(readConfig(['export'], env), { kind: 'command', command: { name: 'export', store: parseStoreUrl('lmdb:y'), file: '-' } })
+  t.strictSame(readConfig(['salvage', 'data'], { HOLDFAST_STORE: 'nonsense' }), { kind: 'command', command: { name: 'salvage', path: 'data', file: '-' } })
   t.strictSame(readConfig(['export', '--store', 'lmdb:x'], { ...env, HOLDFAST_STORE: 'memory:' }),
     { kind: 'command', command: { name: 'export', store: parseStoreUrl('lmdb:x'), file: '-' } })
 })
@@ -191,6 +194,10 @@ t.test('a wrong command line: every fault at once', async t => {
     t.strictSame(faults(['backup', url]), ['<directory>: is a URL; the one of the store goes to --store'])
     for (const name of ['export', 'import']) t.strictSame(faults([name, url]), ['<file>: is a URL; the one of the store goes to --store'])
   }
+  t.strictSame(faults(['salvage']), ['<file-or-directory>: is missing: the data file of an lmdb: store, a copy of it, or its directory'])
+  t.strictSame(faults(['salvage', 'a', '']), ['<file>: is missing: a new file; - for standard output'])
+  t.strictSame(faults(['salvage', 'a', 'b', 'c', '--store', 'lmdb:x']), ['"c": holdfast salvage takes two arguments only', '--store: holdfast salvage has no such option'])
+  t.strictSame(faults(['salvage', 'valkey://h', 'http://h']), ['<file-or-directory>: is a URL; it has to be a path', '<file>: is a URL; it has to be a path'])
   t.strictSame(faults(['inspect', '--verify=yes']), ['--verify: takes no value'])
   t.strictSame(faults(['export', '--verify']), ['--verify: holdfast export has no such option'])
   for (const name of ['backup', 'export', 'import', 'inspect']) {
@@ -213,16 +220,18 @@ t.test('a command that does not exist, and the one that is meant', async t => {
 
 t.test('help of the commands', async t => {
   const main = readConfig(['--help'], {})
-  for (const [name, { summary }] of Object.entries(DATA_COMMANDS)) {
+  for (const [name, { summary, isStoreless }] of Object.entries(DATA_COMMANDS)) {
     t.match(main, { text: `  ${name} ` })
     t.match(main, { text: summary })
     for (const argv of [['--help'], ['-h'], ['--port', 'x', '-h'], ['a', 'b', '-v', '--help']]) t.match(readConfig([name, ...argv], { HOLDFAST_X: '' }), { kind: 'help', text: `Usage: holdfast ${name} ` })
-    t.match(readConfig([name, '-h'], {}), { text: /--store <url> +HOLDFAST_STORE +the store, lmdb:<directory> or valkey:\/\/<host> \(default: lmdb:\.\/data\)/ })
+    if (isStoreless) t.notMatch(readConfig([name, '-h'], {}), { text: '--store' })
+    else t.match(readConfig([name, '-h'], {}), { text: /--store <url> +HOLDFAST_STORE +the store, lmdb:<directory> or valkey:\/\/<host> \(default: lmdb:\.\/data\)/ })
     t.notMatch(readConfig([name, '-h'], {}), { text: '--port' })
     t.strictSame(readConfig([name, '-v', 'x', 'y'], {}), { kind: 'version' })
   }
   t.match(main, { text: 'export [<file>]' })
   t.match(main, { text: 'import <file>' })
+  t.match(main, { text: 'salvage <file-or-directory> [<file>]' })
   t.match(readConfig(['export', '-h'], {}), { text: /<file> +a new file; - for standard output \(default: -\)/ })
   t.match(readConfig(['export', '-h'], {}), { text: /secret/ })
   t.match(readConfig(['inspect', '-h'], {}), { text: /--verify +check/ })

@@ -13,7 +13,8 @@ import { exportSessions } from '../../src/data/export.js'
 import { checkExport } from '../../src/data/import.js'
 import { InputError } from '../../src/stores/input-error.js'
 import { progressOn, type Terminal } from '../../src/data/progress.js'
-import { copying, inspected } from '../../src/data/reports.js'
+import { copying, inspected, reading, salvaged, salvaging } from '../../src/data/reports.js'
+import { salvageSessions } from '../../src/data/salvage.js'
 import { runCommand, type Surroundings } from '../../src/cli/run-data-command.js'
 import type { DataStore, Inspection } from '../../src/stores/data-store.js'
 import type { DataCommand } from '../../src/cli/data-commands.js'
@@ -23,6 +24,8 @@ import type { JsonText } from '../../src/json/text.js'
 import { reason } from '../../src/reason.js'
 import type { Session, SessionCopy, SessionStore } from '../../src/session.js'
 import { StatusError } from '../../src/status.js'
+import { lmdbStore } from '../../src/stores/lmdb/open.js'
+import type { Losses, Salvage } from '../../src/stores/salvage.js'
 import { memoryStore } from '../../src/stores/memory.js'
 import { parseStoreUrl, placeOf } from '../../src/stores/table.js'
 import { idOf, json, sessionOf, START } from '../store-suite.js'
@@ -544,6 +547,109 @@ t.test('a store on Valkey or Redis', async t => {
     t.strictSame(await run(command, store, { dataOf }), { code: 2, stdout: '', stderr: `holdfast ${command.name}: a store on Valkey or Redis ${refusal}\n` })
   }
   await t.rejects(dataStores.verify('valkey://h', {}), InputError)
+})
+
+const salvageTo = (path: string, file: string): DataCommand => ({ name: 'salvage', path, file })
+
+t.test('salvage writes what is whole of a damaged store as an export, and says what is lost', async t => {
+  const directory = t.testdir()
+  const data = join(directory, 'data')
+  const store = await lmdbStore(data)
+  const copies = [copyOf(1, { a: '"needle"', b: '[1.10,\r\n2]', c: '3' }, { name: 'a "b"', shared: true }), copyOf(2, { d: '4' }), copyOf(3, {}, { duration: 1, startedAt: START - 5_000 })]
+  for (const copy of copies) await store.restore(copy, START - 5_000)
+  const { stdout: exported } = await run(exportTo('-'), lasting(store))
+  const taken = await run(salvageTo(data, '-'), store)
+  t.match(taken, { code: 2, stdout: '', stderr: /^holdfast salvage: process \d+ on \S+, since \S+, has it, and has to be stopped first\n$/ })
+  await store.close()
+
+  t.strictSame(await run(salvageTo(data, '-'), store), {
+    code: 0, stdout: exported, stderr: `salvaged 2 sessions with 4 keys (${exported.length} bytes)\nnothing is lost: the data file is whole\n`,
+  })
+  const file = readFileSync(join(data, 'data.mdb'))
+  for (let at = file.indexOf('needle'); at >= 0; at = file.indexOf('needle', at + 1)) file[at]! ^= 1
+  const damaged = Buffer.concat([Buffer.alloc(4096), file.subarray(4096)])
+  writeFileSync(join(data, 'data.mdb'), damaged)
+  await t.rejects(lmdbStore(data), { message: 'data.mdb is damaged, or no file of LMDB\'s: page 0: is not of LMDB; restore a backup, or save what is whole with `holdfast salvage <directory> <file>`' })
+  const out = join(directory, 'out')
+  t.match(await run(salvageTo(data, out), store), {
+    code: 1,
+    stdout: '',
+    stderr: new RegExp(`^salvaged 2 sessions with 3 keys \\(\\d+ bytes\\)\nlost: 1 key of sessions that are salvaged without them\n  session ${idOf(1)}: 1 key: "a"\n` +
+      'the data file is damaged: 2 faults\n  page 0: is not of LMDB\n  the table "keys": records that are damaged: 1\n$'),
+  })
+  t.equal(statSync(out).mode & 0o777, 0o600)
+  t.ok(readFileSync(join(data, 'data.mdb')).equals(damaged), 'the damaged file is left as it is')
+  const target = lasting()
+  t.match(await run(importFrom(out), target), { code: 0, stdout: /^imported 2 sessions with 3 keys; / })
+  const [first, second] = copies
+  t.strictSame(await copiesIn(target), [{ ...first, keys: new Map([['b', '[1.10,2]'], ['c', '3']]) }, second])
+
+  t.match(await run(salvageTo(data, out), store), { code: 2, stderr: `holdfast salvage: ${out} exists already, and is left as it is\n` })
+  writeFileSync(join(data, 'data.mdb'), 'a text')
+  t.match(await run(salvageTo(data, join(directory, 'other')), store), { code: 2, stderr: /^holdfast salvage: \S+data\.mdb is no data file of a store: / })
+  writeFileSync(join(data, 'data.mdb'), Buffer.from(file).fill(7, 40, 4096).fill(7, 4136, 8192))
+  t.match(await run(salvageTo(data, join(directory, 'other')), store), { code: 1, stderr: /^holdfast salvage: nothing of \S+ can be saved, .*; restore a backup\n$/ })
+  t.strictSame(readdirSync(directory).sort(), ['data', 'out'], 'nothing is made that would hold nothing')
+
+  const screen = sink({ isTTY: true })
+  writeFileSync(join(data, 'data.mdb'), file)
+  t.equal((await run(salvageTo(data, '-'), store, { stdout: screen, stderr: screen })).code, 1)
+  t.match(screen.text(), /^\{"holdfast":"export",/, 'no progress in the midst of the data')
+})
+
+/** A damaged store of whose sessions no more is known than this. */
+function salvageOf (copies: ReadonlyArray<Omit<SessionCopy, 'keys'> & { keys: Iterable<readonly [string, JsonText]> }>, losses: Partial<Losses> = {}): Salvage {
+  return {
+    async * sessions () { yield * copies },
+    losses: () => ({ faults: { some: [], count: 0 }, sessions: 0, keys: 0, unowned: 0, examples: [], ...losses }),
+    close () {},
+  }
+}
+
+t.test('what no import takes is no reason to salvage nothing', async t => {
+  const text = (texts: Record<string, string>) => Object.entries(texts) as Array<[string, JsonText]> // Some are none.
+  const odd = { a: '1', b: '', c: 'null', d: '{"a":}', e: nest(129), f: `"${'x'.repeat(2 ** 24)}"`, ['x'.repeat(1_025)]: '1', '\ud800': '1', g: '2' }
+  const good = copyOf(2, { a: '"x"' })
+  const copies = [{ ...copyOf(1), keys: text(odd) }, { ...copyOf(3, {}, { name: '' }), keys: text({ a: '1' }) }, { ...copyOf(4, {}, { usedAt: NaN }), keys: [] }, good]
+  const output = sink()
+  const told: unknown[] = []
+  const made = await salvageSessions(salvageOf(copies), START, output, { report: state => { told.push(state) } })
+  t.match(made, { sessions: 2, keys: 3, unfit: { sessions: 2, keys: 7 } })
+  t.equal(made.bytes, Buffer.byteLength(output.text()))
+  t.equal(told.length, 2)
+  const target = lasting()
+  t.match(await run(importFrom('-'), target, { input: output.text() }), { code: 0 })
+  t.strictSame(await copiesIn(target), [copyOf(1, { a: '1', g: '2' }), good])
+
+  const short = sink()
+  const keys = text({ a: `"${'x'.repeat(100)}"`, b: `"${'x'.repeat(1_000)}"`, c: `"${'é'.repeat(10)}"` })
+  const head = line({ keys: '{}' }).length
+  t.match(await salvageSessions(salvageOf([{ ...copyOf(1), keys }]), START, short, {}, head + 150), { keys: 2, unfit: { keys: 1 } })
+  const written = short.text().split('\n')[1]!
+  t.ok(Buffer.byteLength(written) <= head + 150, 'no line is longer than one that is imported')
+  t.strictSame(Object.keys((JSON.parse(written) as { keys: object }).keys), ['a', 'c'])
+  await t.rejects(salvageSessions(salvageOf([good]), START, sink(), { signal: AbortSignal.abort(new Error('interrupted')) }), { message: 'interrupted' })
+})
+
+t.test('salvage prints what was saved and what was not', async t => {
+  const made = { sessions: 1_203, keys: 1, bytes: 2_048, unfit: { sessions: 0, keys: 0 } }
+  const none: Losses = { faults: { some: [], count: 0 }, sessions: 0, keys: 0, unowned: 0, examples: [] }
+  const first = 'salvaged 1,203 sessions with 1 key (2.0 KiB)\n'
+  t.strictSame(salvaged({ ...made, losses: none }), { text: `${first}nothing is lost: the data file is whole\n`, damaged: false })
+  t.strictSame(salvaged({ ...made, losses: { ...none, faults: { some: ['page 3: has 0 nodes'], count: 1 } } }),
+    { text: `${first}nothing is lost\nthe data file is damaged: 1 fault\n  page 3: has 0 nodes\n`, damaged: false })
+  t.strictSame(salvaged({ ...made, losses: { ...none, sessions: undefined } }).text, `${first}lost: sessions, and it is not known how many\n`)
+  const examples = [{ id: idOf(1), keys: 2, names: ['a', '\u0007'] }, { id: idOf(2), keys: 3, names: ['b'] }, { id: idOf(3), keys: 4, names: [] }]
+  t.strictSame(salvaged({ ...made, losses: { faults: { some: ['x'], count: 9 }, sessions: 1, keys: 9, unowned: 2, examples }, unfit: { sessions: 1, keys: 2 } }), {
+    damaged: true,
+    text: first +
+      'lost: 1 session; 9 keys of sessions that are salvaged without them; 2 keys of sessions that are lost; ' +
+      '1 session that can be read, but not be imported; 2 keys that can be read, but not be imported\n' +
+      `  session ${idOf(1)}: 2 keys: "a", "\\u0007"\n  session ${idOf(2)}: 3 keys, such as "b"\n  session ${idOf(3)}: 4 keys\n` +
+      'the data file is damaged: 9 faults; 1 of them\n  x\n',
+  })
+  t.equal(reading({ done: 1024, of: 4096 }), 'read 1.0 KiB of 4.0 KiB (25 %)')
+  t.equal(salvaging({ ...made, sessions: 2 }), 'salvaged 2 sessions, 2.0 KiB')
 })
 
 t.test('numbers and names in words', async t => {

@@ -87,6 +87,8 @@ async function make (directory: string): Promise<void> {
   syncDirectory(directory)
 }
 
+const REMEDY = 'restore a backup, or save what is whole with `holdfast salvage <directory> <file>`'
+
 /** What a data file has in it, and how many of its records are damaged. */
 export interface DataSummary {
   readonly bytes: number
@@ -115,7 +117,7 @@ export function checkData (path: string, report: (error: Error) => void): DataSu
   for (const table of entries.keys()) if (!TABLES.has(table)) foreign.add(table)
   if (format === undefined || foreign.size > 0) throw new Error(`${FILES.data} is a file of LMDB, but none of Holdfast's`)
   if (format !== FORMAT) throw otherFormat(format)
-  if (missing !== undefined) throw new Error(`${FILES.data} is damaged: a record of the table ${missing} has lost its key; restore a backup`)
+  if (missing !== undefined) throw new Error(`${FILES.data} is damaged: a record of the table ${missing} has lost its key; ${REMEDY}`)
   if (damaged > 0) report(new Error(`${damaged} records in ${path} are damaged: reading them fails, all others are whole`))
   return { bytes, entries, damaged }
 }
@@ -125,7 +127,7 @@ function attempt (...[path, visit]: Parameters<typeof checkDataFile>): ReturnTyp
     return checkDataFile(path, visit)
   } catch (error) {
     if (!(error instanceof DataFileError)) throw error
-    throw new Error(`${FILES.data} is damaged, or no file of LMDB's: ${error.message}; restore a backup`)
+    throw new Error(`${FILES.data} is damaged, or no file of LMDB's: ${error.message}; ${REMEDY}`)
   }
 }
 

@@ -37,13 +37,17 @@ function held (fd: number): Lock {
   }
 }
 
+function nameOfOwner (directory: string): string {
+  const said = readFileSync(join(directory, FILES.owner), 'utf8').trim()
+  return said === '' ? 'another process' : said
+}
+
 /** Takes the directory for this process. @throws {InUseError} naming the process that has it */
 export function lockAsOwner (directory: string): Lock {
   const { fd, granted } = lock(directory, FILES.owner, false)
   if (!granted) {
-    const owner = readFileSync(join(directory, FILES.owner), 'utf8').trim()
     closeSync(fd)
-    throw new InUseError(`${owner === '' ? 'another process' : owner} has it`)
+    throw new InUseError(`${nameOfOwner(directory)} has it`)
   }
   ftruncateSync(fd)
   writeSync(fd, `process ${process.pid} on ${hostname()}, since ${new Date().toISOString()},\n`)
@@ -77,12 +81,48 @@ export function lockOutIfUsed (directory: string): Lock | undefined {
  * @throws {InUseError} while a server has it: LMDB could not be kept from overwriting what is read
  */
 export function lockAsReader (directory: string): Lock {
+  const lock = tryShareOwner(directory)
+  if (lock !== undefined) return lock
+  throw new InUseError('a server has it, which cannot be told of readers on a file system that is read-only here: run this where it can be written to')
+}
+
+/** Keeps servers from taking the directory, without writing to it; undefined while one has it. */
+function tryShareOwner (directory: string): Lock | undefined {
   const owner = join(directory, FILES.owner)
   if (!existsSync(owner)) return { release () {} }
   const fd = openSync(owner, 'r')
   if (tryLock(fd, LOCKED_BYTE, 1, { shared: true })) return held(fd)
   closeSync(fd)
-  throw new InUseError('a server has it, which cannot be told of readers on a file system that is read-only here: run this where it can be written to')
+  return undefined
+}
+
+/**
+ * Keeps every process from the directory while its data file is read without LMDB, and makes nothing in it.
+ * @throws {InUseError} naming the process that has it
+ */
+export function lockOutAll (directory: string): Lock {
+  const owner = tryShareOwner(directory)
+  if (owner === undefined) throw new InUseError(`${nameOfOwner(directory)} has it, and has to be stopped first`)
+  let others: Lock | undefined
+  try {
+    others = lockOutIfUsed(directory)
+  } catch (error) {
+    // Whoever writes to it elsewhere has a server that has it.
+    if ((error as NodeJS.ErrnoException).code === 'EROFS') return owner // Only read: undefined on every other error.
+    owner.release()
+    throw error
+  }
+  if (others === undefined) {
+    owner.release()
+    throw new InUseError('workers of a server that is gone, or a command, still use it')
+  }
+  const { release } = others
+  return {
+    release () {
+      release()
+      owner.release()
+    },
+  }
 }
 
 /**

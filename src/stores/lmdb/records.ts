@@ -28,13 +28,13 @@ export interface Stored {
   readonly generation: number
 }
 
-const CRC_BYTES = 8
+export const CRC_BYTES = 8
 const SHARED = 1
 const DELETE_SESSION = 2
 const FLAGS_AT = 48
-const NAME_AT = 49
-const ID_BYTES = 32
-const NUMBER_BYTES = 8
+export const NAME_AT = 49
+export const ID_BYTES = 32
+export const NUMBER_BYTES = 8
 
 /** Greater than every byte of UTF-8, and as 33 bytes greater than every id. */
 const AFTER_ANY_KEY = Buffer.from([0xff])

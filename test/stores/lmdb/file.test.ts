@@ -9,9 +9,8 @@ import { open, type Database, type RootDatabase } from 'lmdb'
 import t, { type Test } from 'tap'
 import { checkDataFile, DataFileError } from '../../../src/stores/lmdb/file/check.js'
 import { LMDB_VERSION } from '../../../src/stores/lmdb/file/lmdb-version.js'
+import { BRANCH, FREE_AT, HEADER, LEAF, MAIN_AT, META, metaAt, nodes, PAGE, places } from './places.js'
 
-const PAGE = 4_096
-const HEADER = 24
 const NAMES = ['expiry', 'keys', 'meta', 'sessions']
 type Table = Database<Buffer, Buffer>
 
@@ -232,50 +231,6 @@ t.test('files of which a writer was killed while another process was reading', a
   accept(t, join(directory, 'data.mdb'), tables, 'opened again')
   await root.close()
 })
-
-/** A page that is in use, whose it is, and where the record of its tree is in the file. */
-interface Place { readonly number: number, readonly kind: number, readonly tree: string }
-
-const BRANCH = 1
-const LEAF = 2
-const META = 8
-
-/** Where the last transaction's state is: its free list's record, and its table of tables'. */
-function metaAt (file: Buffer): number {
-  return file.readUInt32LE(HEADER + 128) > file.readUInt32LE(PAGE + HEADER + 128) ? 0 : PAGE
-}
-
-const FREE_AT = HEADER + 24
-const MAIN_AT = FREE_AT + 48
-
-/** The pages that a sound file uses, by the trees they belong to. */
-function places (file: Buffer): Place[] {
-  const found: Place[] = [{ number: 0, kind: META, tree: 'meta' }, { number: 1, kind: META, tree: 'meta' }]
-  function walk (tree: string, number: number): void {
-    const kind = file.readUInt16LE(number * PAGE + 18)
-    found.push({ number, kind, tree })
-    for (const node of nodes(file, number)) {
-      const value = node + 8 + file.readUInt16LE(node + 6)
-      const flags = file.readUInt16LE(node + 4)
-      if (kind === BRANCH) walk(tree, file.readUInt32LE(node))
-      else if (flags === 2) walkRecord(file.toString('latin1', node + 8, value - 1), value)
-      else if (flags === 1) found.push({ number: file.readUInt32LE(value), kind: 4, tree })
-    }
-  }
-  function walkRecord (tree: string, at: number): void {
-    const root = file.readUInt32LE(at + 40)
-    if (root !== 0xffffffff) walk(tree, root)
-  }
-  walkRecord('free', metaAt(file) + FREE_AT)
-  walkRecord('main', metaAt(file) + MAIN_AT)
-  return found
-}
-
-/** Where the nodes of a page are in the file. */
-function nodes (file: Buffer, number: number): number[] {
-  const at = number * PAGE
-  return Array.from({ length: file.readUInt16LE(at + 20) / 2 }, (_, index) => at + HEADER + file.readUInt16LE(at + HEADER + 2 * index))
-}
 
 /** The bytes of a file with everything that a file can have: deep and empty tables, large values, long and short free lists. */
 async function everything (directory: string): Promise<Buffer> {

@@ -15,7 +15,7 @@ export interface Snapshot extends Meta {
   readonly isFirst: boolean
 }
 
-const META_BYTES = HEADER_BYTES + 144
+export const META_BYTES = HEADER_BYTES + 144
 const MAGIC = 0xbeefc0de
 const VERSION = 2
 

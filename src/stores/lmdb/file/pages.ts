@@ -106,12 +106,9 @@ export function checkNodes (page: Buffer, number: number, kind: number, flags: n
   if (count < (kind === BRANCH ? 2 : 1)) throw new DataFileError(`page ${number}: has ${count} nodes`)
   ends.fill(0)
   for (let index = 0; index < count; index++) {
-    const node = nodeAt(page, index)
-    const at = node - HEADER_BYTES
-    const fits = at % 2 === 0 && at >= upper && at <= BODY_BYTES - NODE_BYTES
-    const size = !fits ? 0 : kind === BRANCH ? branchNode(page, node, index) : leafNode(page, node, flags)
-    if (size === 0 || at + size > BODY_BYTES) throw new DataFileError(`page ${number}: node ${index} cannot be one`)
-    ends[at / 2] = at + size
+    const end = endOfNode(page, kind, flags, index, upper)
+    if (end === 0) throw new DataFileError(`page ${number}: node ${index} cannot be one`)
+    ends[(nodeAt(page, index) - HEADER_BYTES) / 2] = end
   }
   // From end to end, all nodes come up exactly once when they neither overlap nor leave anything out.
   let met = 0
@@ -119,6 +116,31 @@ export function checkNodes (page: Buffer, number: number, kind: number, flags: n
   for (; at < BODY_BYTES; met++) at = ends[at / 2] || PAGE_BYTES
   if (at !== BODY_BYTES || met !== count) throw new DataFileError(`page ${number}: its nodes do not lie side by side`)
   return count
+}
+
+/**
+ * The nodes of a page that can be nodes by themselves, in its order: of a page that checkNodes() refuses those around the damage,
+ * and maybe some that never were one.
+ */
+export function readableNodes (page: Buffer, kind: number, flags: number): number[] {
+  const lower = Math.min(u16(page, 20), BODY_BYTES)
+  const upper = u16(page, 22)
+  // What lies before `upper` are remains of nodes that were removed.
+  const first = upper >= lower && upper <= BODY_BYTES ? upper : lower
+  const nodes: number[] = []
+  for (let index = 0; index < lower >> 1; index++) {
+    if (endOfNode(page, kind, flags, index, first) > 0) nodes.push(nodeAt(page, index))
+  }
+  return nodes
+}
+
+/** Where in the body of the page a node ends; 0 when it cannot be one. @param upper where in the body the first node can begin */
+function endOfNode (page: Buffer, kind: number, flags: number, index: number, upper: number): number {
+  const node = nodeAt(page, index)
+  const at = node - HEADER_BYTES
+  const fits = at % 2 === 0 && at >= upper && at <= BODY_BYTES - NODE_BYTES
+  const size = !fits ? 0 : kind === BRANCH ? branchNode(page, node, index) : leafNode(page, node, flags)
+  return size === 0 || at + size > BODY_BYTES ? 0 : at + size
 }
 
 /** How long a node of a branch is; 0 when it is none. The key of the first has no meaning, and mostly is empty. */

@@ -1,0 +1,58 @@
+import { readSync } from 'node:fs'
+import { checkHeader, DataFileError, METAS, PAGE_BYTES, u64 } from './pages.js'
+
+/** A file of which some pages may be unreadable or anything at all. */
+export interface DamagedFile {
+  readonly fd: number
+  readonly bytes: number
+  /** How many pages it has that are not cut off. */
+  readonly pages: number
+  /** Reads a page of this kind and number. @param newest the last transaction that can have written it @throws {DataFileError} */
+  read (number: number, kind: number, newest: number, into: Buffer): void
+  /** Reads a page, whatever it is. @throws {DataFileError} */
+  page (number: number, into: Buffer): void
+  /** Reads a part of the file. @throws {DataFileError} */
+  part (position: number, count: number, into: Buffer, at: number): void
+}
+
+export function damagedFile (fd: number, bytes: number): DamagedFile {
+  const pages = Math.floor(bytes / PAGE_BYTES)
+
+  function part (position: number, count: number, into: Buffer, at: number): void {
+    const number = Math.floor((position + count - 1) / PAGE_BYTES)
+    if (position + count > bytes) throw new DataFileError(`page ${number}: is in use, but the file ends before its end`)
+    reading(() => readSync(fd, into, at, count, position), number)
+  }
+
+  function page (number: number, into: Buffer): void {
+    if (number < METAS) throw new DataFileError(`page ${number}: is referred to, but holds no data`)
+    part(number * PAGE_BYTES, PAGE_BYTES, into, 0)
+  }
+
+  return {
+    fd,
+    bytes,
+    pages,
+    part,
+    page,
+    read (number, kind, newest, into) {
+      page(number, into)
+      checkHeader(into, number, kind, newest)
+    },
+  }
+}
+
+/** Reads from the file. @param number the page that is read, when it is one @throws {DataFileError} when the disk cannot read it any more */
+export function reading<T> (read: () => T, number?: number): T {
+  try {
+    return read()
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EIO') throw error // Only read: undefined on every other error.
+    throw new DataFileError(`${number === undefined ? 'the free list' : `page ${number}`}: cannot be read from the disk`)
+  }
+}
+
+/** Of which transaction a page is. */
+export function txnIdOf (page: Buffer): number {
+  return u64(page, 8)
+}

@@ -1,0 +1,41 @@
+import { eachFree } from './free-list.js'
+import type { Meta } from './meta.js'
+import { bigValues, pagesOf } from './page-reader.js'
+import { pageSet, type PageSet } from './page-set.js'
+import { reading, type DamagedFile } from './damaged-file.js'
+import { BIG, DataFileError, flagsOf, PAGE_BYTES, valueAt, valueBytes } from './pages.js'
+import { compareNumbers, numberOf, walker } from './walk.js'
+
+/** The pages that a state of a file does not use. */
+export interface FreePages {
+  readonly set: PageSet
+  readonly count: number
+}
+
+/** More pages than that beyond the end of the file are not free, but a number that is damaged. */
+const MAX_PAGES_BEYOND = 2 ** 20
+
+/**
+ * Reads the free list, of which it takes all or nothing: one that is not whole says of no page that it is in use.
+ * @throws {DataFileError}
+ */
+export function freePages (file: DamagedFile, { txnId, lastPage, free }: Meta): FreePages {
+  if (lastPage > file.pages + MAX_PAGES_BEYOND) throw new DataFileError(`pages 0 and 1: say that the last page is ${lastPage}`)
+  const set = pageSet(file.pages)
+  const pages = pagesOf(file.fd, lastPage)
+  const leaf = Buffer.allocUnsafeSlow(PAGE_BYTES)
+  const big = bigValues(pages, txnId, leaf)
+  let count = 0
+  const last = reading(() => walker(pages, txnId, leaf, big)('the free list', free, BIG, compareNumbers, (node, number) => {
+    const freedBy = numberOf(leaf, node)
+    if (freedBy < 1 || freedBy > txnId) throw new DataFileError(`page ${number}: has a list of pages that transaction ${freedBy} freed`)
+    const position = flagsOf(leaf, node) === BIG ? big.position(node) : number * PAGE_BYTES + valueAt(leaf, node)
+    count += eachFree(pages.bytes, position, valueBytes(leaf, node), (first, run) => {
+      pages.take(first, run, 'is free twice, or holds the free list too')
+      set.add(first, run)
+    })
+  }))
+  // Each transaction writes it, because it notes what the last one had in use.
+  if (free.root !== undefined && last !== txnId) throw new DataFileError(`the free list: is of transaction ${last}, not of ${txnId}`)
+  return { set, count }
+}
