@@ -5,6 +5,9 @@ import { styleText } from 'node:util'
 
 const LEVELS = { 10: ['gray', 'trace'], 20: ['gray', 'debug'], 30: ['green', 'info'], 40: ['yellow', 'warn'], 50: ['red', 'error'], 60: ['red', 'fatal'] }
 
+/** Milliseconds that the others have to end by themselves after a Ctrl-C. */
+const PATIENCE_MS = 1_000
+
 /** A line of the log as one reads it; what is none stays as it is. */
 function pretty (line) {
   if (!line.startsWith('{')) return line
@@ -20,10 +23,14 @@ const server = spawn(process.execPath, ['--watch', '--watch-preserve-output', 'd
   stdio: ['inherit', 'inherit', 'pipe'],
 })
 createInterface(server.stderr).on('line', line => console.error(pretty(line)))
-// Ctrl-C goes to all of them; they end by themselves, each in its time.
-process.on('SIGINT', () => {})
-process.on('SIGTERM', () => {
+
+function end () {
   compiler.kill()
   server.kill()
-})
+}
+
+// A terminal sends Ctrl-C to all of them, and they end by themselves; who sends it to this process alone means all of them.
+process.on('SIGINT', () => { setTimeout(end, PATIENCE_MS) })
+process.on('SIGTERM', end)
+process.on('SIGHUP', end)
 server.on('close', () => compiler.kill())
