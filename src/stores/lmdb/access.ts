@@ -13,7 +13,7 @@ export type AccessAnswer<T> = { readonly reply: T } | undefined
 /** How many keys one sweep removes from the trash: they take about a millisecond. */
 const KEYS_PER_SWEEP = 500
 
-/** Inside a write transaction: adds the session, unless one is alive under this id; the one that is then there. */
+/** Inside a write transaction: adds the session, unless one is alive under this id. Returns the one that is there then. */
 export function create (tables: Tables, id: Buffer, session: Session, now: number): Session {
   const alive = expireStored(tables, id, now)
   if (alive !== undefined) return alive
@@ -21,7 +21,7 @@ export function create (tables: Tables, id: Buffer, session: Session, now: numbe
   return session
 }
 
-/** Inside a write transaction: adds the session with its keys, unless one is alive under this id; whether it was added. */
+/** Inside a write transaction: adds the session with its keys, unless one is alive under this id. Returns whether it did. */
 export function restore (tables: Tables, { id, session, keys }: SessionCopy, now: number): boolean {
   const key = encodeId(id)
   if (expireStored(tables, key, now) !== undefined) return false
@@ -32,8 +32,8 @@ export function restore (tables: Tables, { id, session, keys }: SessionCopy, now
 }
 
 /**
- * Inside a write transaction: the session that is alive under this id. What is seen to be over is over for good, whatever the
- * clock says later: one that is due is removed, or emptied.
+ * Inside a write transaction: removes or empties the session when it is due, for good, whatever the clock says later. Returns the
+ * session if it is alive.
  */
 export function expireStored (tables: Tables, id: Buffer, now: number): Session | undefined {
   const stored = tables.read(id)
@@ -44,7 +44,7 @@ export function expireStored (tables: Tables, id: Buffer, now: number): Session 
   return session
 }
 
-/** Inside a write transaction: removes the session; whether it was alive. */
+/** Inside a write transaction: removes the session. Returns whether it was alive. */
 export function remove (tables: Tables, id: Buffer, now: number): boolean {
   const stored = tables.read(id)
   if (stored === undefined) return false
@@ -55,7 +55,7 @@ export function remove (tables: Tables, id: Buffer, now: number): boolean {
 /**
  * Inside a write transaction: ends or empties at most `limit` sessions that are due, and empties some of the trash; 0 when
  * there was nothing to do.
- * @param report told of an entry that cannot be dealt with because something is damaged; it is not met again
+ * @param report told of an entry that cannot be dealt with because something is damaged; the entry is removed
  */
 export function sweep (tables: Tables, now: number, limit: number, report: (error: Error) => void): number {
   const due = tables.due(now, limit)
@@ -68,7 +68,7 @@ export function sweep (tables: Tables, now: number, limit: number, report: (erro
   return due.length + tables.emptyTrash(KEYS_PER_SWEEP, report)
 }
 
-/** Deals with an entry of the expiry index; why it could not be dealt with. */
+/** Deals with an entry of the expiry index. Returns why it could not, or undefined. */
 function sweepOne (tables: Tables, entry: Buffer, now: number): Error | undefined {
   const id = idOfExpiry(entry)
   try {
@@ -130,10 +130,10 @@ export function step<T> (tables: Tables, id: Buffer, now: number, access: Access
   return { value: plan && { reply: plan.reply } }
 }
 
-/** Everything that an access is going to change, worked out before anything is. */
+/** Everything that an access is going to change, worked out before it changes anything. */
 interface Plan<T> {
   readonly reply: T
-  /** Whether the keys that are there have to go first. */
+  /** Whether the present keys are removed first. */
   readonly emptied: boolean
   readonly writes: ReadonlyMap<string, JsonText | null>
   /** What is kept about the session afterwards. */

@@ -59,10 +59,10 @@ async function prepare (directory: string, report: (error: Error) => void): Prom
   removeStamp(directory)
 }
 
-/** How long LMDB makes it. */
+/** The size that LMDB gives its lock file. */
 const LOCK_FILE_BYTES = 8_272
 
-/** Meets what LMDB would die of: lmdb crashes when it cannot open its files, and when there is no space for what it has mapped. */
+/** Fails with an error where LMDB would crash: when it cannot open its files, and when there is no space for what it maps. */
 function readyFiles (directory: string): void {
   closeSync(openSync(join(directory, FILES.data), 'r+'))
   const fd = openSync(join(directory, FILES.lock), 'a+', PRIVATE_FILE)
@@ -75,7 +75,7 @@ function readyFiles (directory: string): void {
   }
 }
 
-/** Makes an empty store beside where it belongs, so that a data file is never there in part. */
+/** Makes an empty store in a directory beside its place and moves it there, so that a data file is never there in part. */
 async function make (directory: string): Promise<void> {
   refuseWhenFull(directory)
   const making = join(directory, FILES.making)
@@ -98,7 +98,7 @@ export interface DataSummary {
 }
 
 /**
- * Reads a data file as a whole, without LMDB, while nobody writes to it. Damaged values are reported, and met again on reading.
+ * Reads a data file as a whole, without LMDB, while nobody writes to it. Damaged values are reported; reading them fails later, too.
  * @throws {Error} when LMDB could not read it, when records are missing, and when it is none of Holdfast's
  */
 export function checkData (path: string, report: (error: Error) => void): DataSummary {

@@ -79,7 +79,7 @@ function isLink (path: string): boolean {
 
 async function backup ({ root }: Reader, source: string, directory: string, now: number, { report, signal }: Watch<Part>): Promise<Backup> {
   const isNew = !existsSync(directory)
-  // LMDB lets everybody read the file that it makes, so it makes it where only the user comes who runs this.
+  // LMDB lets everybody read the file that it makes, so it makes it in a directory that only this user can enter.
   const making = join(directory, FILES.making)
   const copy = join(making, FILES.data)
   const whole = statSync(join(source, FILES.data)).size
@@ -93,7 +93,7 @@ async function backup ({ root }: Reader, source: string, directory: string, now:
     signal?.throwIfAborted()
     chmodSync(copy, PRIVATE_FILE)
     syncFile(copy)
-    // What was copied is what can be read: a backup is of no use if that shows only when it is needed.
+    // A backup that cannot be read is found out now, and not when it is needed.
     const { bytes, damaged } = checkData(copy, () => {})
     renameSync(copy, join(directory, FILES.data))
     rmSync(making, { recursive: true })

@@ -29,7 +29,7 @@ export const FILES = {
   making: 'new',
 } as const
 
-/** Makes a directory and those above it, durably. Rejects what is there and no directory. */
+/** Makes a directory and those above it, durably. @throws {Error} when something else has the name */
 export function makeDirectory (directory: string): void {
   const found = statOf(directory)
   if (found?.isDirectory() === false) throw new Error(`${directory} is a file and not a directory`)
@@ -41,7 +41,7 @@ export function makeDirectory (directory: string): void {
   syncDirectory(parent)
 }
 
-/** What there is under a name; undefined when nothing is, on the way to it either, where Node before 22 would throw. */
+/** What has a name; undefined when nothing has it, or when a part of the path is no directory, where Node before 22 throws. */
 export function statOf (path: string): Stats | undefined {
   try {
     return statSync(path)
@@ -92,7 +92,7 @@ function identity (directory: string): Record<string, string> {
   return { ino: `${ino}`, size: `${size}`, mtimeNs: `${mtimeNs}`, ctimeNs: `${ctimeNs}` }
 }
 
-/** Notes that the data file was left as it should be. */
+/** Notes that the data file was closed well, and how it was then. */
 export function writeStamp (directory: string): void {
   writeWhole(join(directory, FILES.stamp), `${JSON.stringify(identity(directory))}\n`)
 }
@@ -116,12 +116,12 @@ export function needsCheck (directory: string): boolean {
   return isSmall || existsSync(join(directory, FILES.suspicion)) || !isAsClosed(directory)
 }
 
-/** Has the data file checked at the next start. */
+/** Notes that the next start has to check the data file. */
 export function writeSuspicion (directory: string): void {
   try {
     writeFileSync(join(directory, FILES.suspicion), '', { mode: PRIVATE_FILE })
   } catch {
-    // On a full disk, say. Without it only a large file that was closed as it should be is not checked.
+    // On a full disk, say. The next start then skips the check only of a large file that was closed well.
   }
 }
 
@@ -145,7 +145,7 @@ export function filesOf (directory: string): StoreFiles {
   return { data: place(FILES.data), lock: place(FILES.lock) }
 }
 
-/** LMDB's files are not those any more that were opened: what is written to them goes with this process, and others write elsewhere. */
+/** LMDB's files are no longer those that were opened: what this process writes to them is lost when it ends. */
 export class ReplacedError extends Error {}
 
 /** @throws {ReplacedError} */
@@ -156,7 +156,7 @@ export function requireSame (directory: string, files: StoreFiles): void {
   }
 }
 
-/** Before anything is changed. */
+/** Takes the note away that the data file was closed well: before anything is changed. */
 export function removeStamp (directory: string): void {
   rmSync(join(directory, FILES.stamp), { force: true })
   syncDirectory(directory)

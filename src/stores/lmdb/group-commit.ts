@@ -6,7 +6,7 @@ export type WorkResult<T> = { readonly value: T } | { readonly error: unknown }
 /** Work that shares transactions with whatever else waits at the same time. */
 export interface GroupCommit {
   /**
-   * Runs `work` inside the next transaction and settles once that transaction is committed: resolves with the value, or
+   * Runs `work` inside the next transaction. Once that is committed it resolves with the value, or
    * rejects with the work's own error. Rejects with what the transaction threw when it failed as a whole, which is also
    * what happens when `work` throws instead of returning its error.
    */
@@ -17,7 +17,7 @@ export interface GroupCommit {
 
 interface Job {
   work (): void
-  /** Gives the result to who waits for it. */
+  /** Resolves or rejects the promise of the work with its result. */
   deliver (): void
   fail (error: unknown): void
 }

@@ -11,7 +11,7 @@ import {
 import { openTable, TABLE_NAMES } from './tables.js'
 import type { Inspection, Part, Verification, Watch } from '../data-store.js'
 
-/** Entries looked at in one turn of the event loop, so that a signal is heeded. */
+/** Entries that are read in one turn of the event loop; between two turns a signal is handled. */
 const ENTRIES_PER_TURN = 500
 
 /** How many damaged records are named. */
@@ -78,7 +78,7 @@ async function eachEntry (root: RootDatabase, tables: readonly string[], visit: 
   }
 }
 
-/** Says of damaged records which they are. The keys of a session stand under a number, so the session has to be looked for. */
+/** Names damaged records. A key's record has its session's generation and not its id, so the session has to be looked up. */
 async function named (root: RootDatabase, damaged: ReadonlyArray<{ table: string, key: Buffer }>): Promise<string[]> {
   const ids = new Map<number, string>(damaged.filter(({ table }) => table === 'keys').map(({ key }) => [generationOf(key), 'none that is known']))
   if (ids.size > 0) {

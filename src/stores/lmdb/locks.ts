@@ -6,7 +6,7 @@ import { tryLock } from 'fs-native-extensions'
 import { PRIVATE_FILE } from '../../durable.js'
 import { FILES } from './files.js'
 
-/** A lock of the operating system, which ends with the process at the latest, however that ends. */
+/** A lock of the operating system, which releases it when the process ends in whatever way. */
 export interface Lock {
   release (): void
 }
@@ -17,9 +17,9 @@ export class InUseError extends Error {}
 /** Where in the file the lock is: behind what the file says, which Windows would not let others read otherwise. */
 export const LOCKED_BYTE = 2 ** 30
 
-/** How long to wait for the workers of a server that was killed: they end by themselves at once. */
-const PATIENCE = 5_000
-const PAUSE = 50
+/** How long to wait for the workers of a server that was killed, which end by themselves at once. */
+const PATIENCE_MS = 5_000
+const PAUSE_MS = 50
 
 function lock (directory: string, name: string, shared: boolean): { fd: number, granted: boolean } {
   const fd = openSync(join(directory, name), 'a+', PRIVATE_FILE)
@@ -30,7 +30,7 @@ function held (fd: number): Lock {
   let isHeld = true
   return {
     release () {
-      // Once: the number may be that of another file by now.
+      // Only once: the file descriptor may belong to another file by now.
       if (isHeld) closeSync(fd)
       isHeld = false
     },
@@ -127,13 +127,13 @@ export function lockOutAll (directory: string): Lock {
 
 /**
  * Keeps every process from writing to the directory, once those have ended that still may.
- * @param patience milliseconds
+ * @param patienceMs milliseconds
  * @throws {InUseError} when they have not ended by then
  */
-export async function lockOut (directory: string, patience = PATIENCE): Promise<Lock> {
+export async function lockOut (directory: string, patienceMs = PATIENCE_MS): Promise<Lock> {
   let lock = tryLockOut(directory)
-  for (let waited = 0; lock === undefined && waited < patience; waited += PAUSE) {
-    await sleep(PAUSE)
+  for (let waited = 0; lock === undefined && waited < patienceMs; waited += PAUSE_MS) {
+    await sleep(PAUSE_MS)
     lock = tryLockOut(directory)
   }
   if (lock === undefined) throw new InUseError('workers of a server that is gone, or a command, still use it')

@@ -42,7 +42,7 @@ export async function openReader (directory: string, thorough = false): Promise<
       root,
       async close () {
         await root.close()
-        // LMDB makes one even for reading, which is nothing to find in a backup. Nobody else can have come to use it.
+        // LMDB makes a lock file even for reading, and a backup should have none. Nobody else can use it by now.
         if (quiet !== undefined && !had && !isFixed) rmSync(join(directory, FILES.lock), { force: true })
         quiet?.release()
       },

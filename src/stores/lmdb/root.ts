@@ -16,11 +16,11 @@ export function openRoot (directory: string, readOnly = false): RootDatabase {
     readOnly,
     // lmdb takes a directory with a dot in its name for a file unless it is told.
     noSubdir: false,
-    // Left on, a transaction would return before it is on the disk.
+    // With it, a transaction returns before it is on the disk.
     overlappingSync: false,
     mapSize: MAP_BYTES,
     pageSize: PAGE_BYTES,
-    // Not among the declared options, but lmdb makes its files with it; its default lets everybody read them.
+    // lmdb makes its files with this mode, although its types do not declare it. By default everybody can read them.
     permissionsMode: PRIVATE_FILE,
   }
   return open(options)

@@ -4,7 +4,7 @@ import type { Environment } from './environment.js'
 import { decodeId, idOfExpiry } from './records.js'
 import type { Snapshot, Tables } from './tables.js'
 
-/** How many entries one turn of the event loop takes of what goes through all of them. */
+/** Entries that are read in one turn of the event loop by what goes through all of them. */
 const ENTRIES_PER_TURN = 500
 
 /** Sessions that are over at `now`, and the keys that nobody sees any more, though nobody has swept them yet. */
@@ -24,7 +24,7 @@ export async function overdue (tables: Tables, snapshot: Snapshot, now: number):
   return dead
 }
 
-/** Every session that is alive at `now`, as of the moment that this begins. */
+/** Every session that is alive at `now`, as it is when this begins. */
 export async function * copies (tables: Tables, environment: Environment, now: number): AsyncGenerator<SessionCopy> {
   const snapshot = environment.snapshot()
   try {

@@ -9,7 +9,7 @@ import {
 import { entries, tableWriter, type Table } from './writer.js'
 import type { Source } from '../view.js'
 
-/** A session with more keys than this leaves them to the trash when it goes, so that no request waits for their removal. */
+/** The keys of a session with more than this go to the trash when it ends, so that no request waits for their removal. */
 const KEYS_AT_ONCE = 100
 
 const NEXT_KEY = Buffer.from('next')
@@ -45,7 +45,7 @@ export interface Tables {
   removeDue (entry: Buffer): void
   /**
    * Removes up to `limit` keys that nobody sees any more; 0 when there are none.
-   * @param report told of a damaged entry, which is not met again
+   * @param report told of a damaged entry, which is removed
    */
   emptyTrash (limit: number, report: (error: Error) => void): number
   /** How many bytes the file can have to grow by, at most, for what was changed since the last call. */
@@ -91,7 +91,7 @@ export function openTables (root: RootDatabase): Tables {
     return some.length
   }
 
-  /** Lets go of the keys of a session; whether they went to the trash, so that its generation is not to be used again. */
+  /** Removes the keys of a session, or moves them to the trash. Returns whether it moved them: then its generation must not be used again. */
   function letGo ({ generation, size }: Stored): boolean {
     const key = encodeGeneration(generation)
     if (size > KEYS_AT_ONCE) put(trash, key, encodeNumber(key, size))
@@ -152,7 +152,7 @@ export function openTables (root: RootDatabase): Tables {
       if (entry === undefined) return 0
       const { key, value } = entry
       try {
-        // Looked at first: of a damaged entry it would not be known whose keys they are, and they stay.
+        // Read first: the keys of a damaged entry stay, because nobody knows whose they are.
         const size = decodeNumber('number of keys in the trash', key, value)
         const removed = removeSome(generationOf(key), limit)
         if (removed < limit) remove(trash, key)

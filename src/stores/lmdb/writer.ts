@@ -17,7 +17,7 @@ export interface Writer {
   put (table: Table, key: Buffer, value: Buffer): void
   /** Stores an entry; 1 when it is new, else 0. */
   write (table: Table, key: Buffer, value: Buffer): number
-  /** Whether it was there. */
+  /** Removes an entry. Returns whether it was there. */
   remove (table: Table, key: Buffer): boolean
   /** Empties all tables. */
   clear (): void
@@ -41,7 +41,7 @@ export function tableWriter (tables: readonly Table[]): Writer {
 
     write (table, key, value) {
       count(key.length + value.length)
-      // lmdb does answer this, but its declarations say that it answers nothing.
+      // lmdb returns this, although its types declare that it returns nothing.
       const isNew = table.putSync(key, value, { noOverwrite: true }) as unknown as boolean
       if (!isNew) table.putSync(key, value)
       return isNew ? 1 : 0
