@@ -7,10 +7,12 @@ import { dataStores } from '../stores/data-stores.js'
 import { amount, randomOf, seedOf } from '../crash/random.js'
 import { launch, type Server } from '../crash/server.js'
 import { launcher } from '../crash/hosted.js'
+import { salvage } from '../stores/lmdb/salvaging.js'
 import { command, ledgerOf, newSession, rest, type Reply } from './client.js'
 import { DAMAGED, fill, survey, type Contents } from './contents.js'
 import { copyOf, damage, hasSecret } from './damage.js'
 import { mount, mountTmpfs, notMountable, otherUser, placeOf, takeSpace } from './places.js'
+import { trySalvage } from './salvage.js'
 import { inject, logLines, logOf, logTo, notInjectable, ownerOf } from './processes.js'
 
 const MOUNTS = { skip: notMountable() ?? false }
@@ -381,6 +383,7 @@ t.test('a store on a disk that is read-only can be looked at and copied, unless 
     const backup = join(place, `without-${before.length}`)
     t.match(await dataStores.backup(`lmdb:${directory}`, backup, Date.now(), {}), { sessions: 1, keys: 1 })
     t.match(await dataStores.verify(`lmdb:${directory}`, {}), { damaged: 0 })
+    t.match((await salvage(directory, Date.now())).losses, { faults: { count: 0 }, sessions: 0, keys: 0 })
     const source = await dataStores.open(`lmdb:${directory}`, 'export')
     t.match(await source.totals(Date.now()), { keys: 1 })
     await source.close()
@@ -457,7 +460,7 @@ async function tryDamaged (server: Server, contents: Contents, secret: boolean):
   return { kind, faults }
 }
 
-t.test(`damaged stores, seed ${seed}: refused in one line, or served without a wrong value`, async t => {
+t.test(`damaged stores, seed ${seed}: refused in one line, or served without a wrong value; what is saved of them is right`, async t => {
   const place = placeOf(t)
   const original = join(place, 'original')
   let server = launch(original)
@@ -471,6 +474,7 @@ t.test(`damaged stores, seed ${seed}: refused in one line, or served without a w
 
   const random = randomOf(seed)
   const tally = { refused: 0, whole: 0, damaged: 0, wrong: 0 }
+  const savings = { all: 0, some: 0, nothing: 0 }
   const cases = Array.from({ length: CASES }, (_, index) => ({ index, random: randomOf(random.below(2 ** 32)) }))
   await Promise.all([0, 1].map(async () => {
     const servers = launcher()
@@ -479,19 +483,25 @@ t.test(`damaged stores, seed ${seed}: refused in one line, or served without a w
       const directory = copyOf(original, join(place, `case${next.index}`))
       const what = damage(directory, next.random)
       const secret = hasSecret(directory)
+      const { saved, faults: salvageFaults } = await trySalvage(directory, join(place, `saved${next.index}`), contents)
       const { kind, faults } = await tryDamaged(servers.launch(directory), contents, secret)
       tally[kind]++
+      savings[saved]++
+      faults.push(...salvageFaults)
+      if (kind !== 'refused' && (saved === 'all') !== (kind === 'whole')) faults.push(`served ${kind}, but ${saved} is saved`)
       if (faults.length > 0) {
         tally.wrong++
         t.fail(`case ${next.index}, ${what}: ${faults.slice(0, 5).join('; ')}`)
       }
-      if (process.env['FAULT_CASES'] !== undefined) t.comment(`case ${next.index}, ${what}: ${kind}`)
+      if (process.env['FAULT_CASES'] !== undefined) t.comment(`case ${next.index}, ${what}: ${kind}, saved: ${saved}`)
       rmSync(directory, { recursive: true })
     }
   }))
-  const summary = `seed ${seed}: refused ${tally.refused}, served whole ${tally.whole}, served with damage ${tally.damaged}, wrong ${tally.wrong}`
+  const summary = `seed ${seed}: refused ${tally.refused}, served whole ${tally.whole}, served with damage ${tally.damaged}, wrong ${tally.wrong}; ` +
+    `saved whole ${savings.all}, in part ${savings.some}, not at all ${savings.nothing}`
   t.comment(summary)
   console.log(summary)
   t.equal(tally.wrong, 0, summary)
   for (const kind of ['refused', 'whole', 'damaged'] as const) t.ok(tally[kind] > 0 || CASES < 100, `some were ${kind}`)
+  for (const saved of ['all', 'some', 'nothing'] as const) t.ok(savings[saved] > 0 || CASES < 100, `of some ${saved} was saved`)
 })

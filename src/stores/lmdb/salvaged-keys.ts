@@ -68,14 +68,15 @@ export class SalvagedKeys {
   }
 
   #next (): void {
-    for (let next = this.#entries.next(); ; next = this.#entries.next()) {
-      this.#entry = next.value ?? undefined
-      if (this.#entry === undefined || this.#entry.table === 'keys') return
-      const { key, value } = this.#entry
-      // The first of a value's CRC32s says whether the key at least is as it was written.
-      const isKnown = key.length >= NUMBER_BYTES && (value === undefined || hasOwnKey(key, value))
-      if (isKnown && this.#lost.length < MAX_KEPT) this.#lost.push({ generation: generationOf(key), name: decodeKey(key) })
-    }
+    let entry = this.#entries.next().value ?? undefined
+    for (; entry !== undefined && entry.table !== 'keys'; entry = this.#entries.next().value ?? undefined) this.#noteLost(entry)
+    this.#entry = entry
+  }
+
+  #noteLost ({ key, value }: Entry): void {
+    // The first of a value's CRC32s says whether the key at least is as it was written.
+    const isKnown = key.length >= NUMBER_BYTES && (value === undefined || hasOwnKey(key, value))
+    if (isKnown && this.#lost.length < MAX_KEPT) this.#lost.push({ generation: generationOf(key), name: decodeKey(key) })
   }
 
   #isTrash (generation: number): boolean {

@@ -185,6 +185,22 @@ t.test('several pages damaged: never a wrong value', async t => {
   t.ok(counts.saved > 200 && counts.nothing > 0, 'there were damages of each kind')
 })
 
+t.test('a file that is cut off, and one of which no key is left', async t => {
+  const { file, contents, inUse, path } = await soundStore(t)
+  for (let size = 2 * PAGE; size < file.length; size += 7 * PAGE + 1_000) {
+    writeFileSync(path, file.subarray(0, size))
+    const { found, losses } = await salvage(path, NOW)
+    const lost = missing(contents, found)
+    if (losses.sessions !== undefined) t.equal(losses.sessions, lost.sessions.length)
+    t.equal(losses.keys, lost.keys.length)
+  }
+  for (const { number } of inUse.filter(({ tree, kind }) => tree === 'keys' && kind === LEAF)) file.fill(0, number * PAGE, (number + 1) * PAGE)
+  writeFileSync(path, file)
+  const { found, losses } = await salvage(path, NOW)
+  t.equal(found.size, contents.size)
+  t.equal(losses.keys, [...contents.values()].reduce((sum, { keys }) => sum + keys.size, 0))
+})
+
 t.test('which state is the current one, when the meta pages do not say', async t => {
   const { file, contents, path } = await soundStore(t)
   const [now, before] = [metaAt(file), PAGE - metaAt(file)]
