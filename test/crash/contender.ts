@@ -19,7 +19,7 @@ const { root, table } = await lock.hold(() => {
   return { root, table: openTable(root, 'sessions') }
 })
 const environment = new Environment({ root, lock, directory, takeGrowth: () => 0 }, {})
-const transact = way === 'bare' ? (work: () => void) => root.transactionSync(work) : environment.transact
+const transact = way === 'bare' ? (work: () => void) => root.transactionSync(work) : (work: () => void) => environment.transact(work)
 
 const key = Buffer.from(`process ${process.pid}`)
 const value = Buffer.alloc(4)

@@ -7,7 +7,7 @@ import { Readable, Writable } from 'node:stream'
 import { runCommand } from '../../src/cli/run-data-command.js'
 import { checkExport } from '../../src/data/import.js'
 import { parseSession } from '../../src/data/line.js'
-import { dataStores } from '../../src/stores/data-stores.js'
+import { dataOf } from '../../src/stores/table.js'
 import { missing, type Content } from '../stores/lmdb/salvaging.js'
 import type { Contents } from './contents.js'
 
@@ -21,7 +21,7 @@ export async function trySalvage (directory: string, file: string, contents: Con
   let said = ''
   const stderr = new Writable({ write (chunk, _encoding, done) { said += chunk; done() } })
   const stdin = Readable.from([])
-  const code = await runCommand({ name: 'salvage', path: directory, file }, { stdin, stdout: stderr, stderr, stores: dataStores, now: Date.now })
+  const code = await runCommand({ name: 'salvage', path: directory, file }, { stdin, stdout: stderr, stderr, dataOf, now: Date.now })
   const faults: string[] = []
   if (before !== undefined && !readFileSync(data).equals(before)) faults.push('salvage has changed the data file')
   if (!existsSync(file)) {
