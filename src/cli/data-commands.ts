@@ -94,7 +94,8 @@ export const DATA_COMMANDS: Readonly<Record<DataCommandName, DataCommandRow>> = 
     flags: {},
     notes: 'For a data file that is damaged: it is read without LMDB, and not changed. What is written is current, each value as it was\n' +
       'stored; what is damaged is left out, and counted on standard error. holdfast import adds it to a new store. No server can\n' +
-      'have the directory meanwhile. Exit code 1 when something is lost. A backup, if there is one, may hold more.',
+      'have the directory meanwhile. Exit code 1 when something is lost. A backup, if there is one, may hold more. Copy the file\n' +
+      '`secret` of the directory to the new one too, before a server opens it: shared sessions are opened by name with it.',
     read: ({ argument, second }) => ({ name: 'salvage', path: argument, file: second }),
   },
 }
