@@ -34,7 +34,5 @@ export function writeFiles (folder: URL, files: Readonly<Record<string, string>>
   for (const [name, text] of Object.entries(files)) writeFileSync(new URL(name, folder), text)
 }
 
-if (realpathSync(process.argv[1] ?? '.') === fileURLToPath(import.meta.url)) {
-  writeFiles(FOLDER)
-  writeFiles(PAGES_FOLDER, PAGES)
-}
+const isProgram = realpathSync(process.argv[1] ?? '.') === fileURLToPath(import.meta.url)
+for (const [folder, files] of isProgram ? [[FOLDER, DOCUMENTS], [PAGES_FOLDER, PAGES]] as const : []) writeFiles(folder, files)

@@ -989,6 +989,18 @@ t.test('empty elements of a list of entity tags are ignored', async t => {
   problem(t, await send('PUT', `${session}/keys/k`, '{"value":2}', { 'if-match': ',,' }), 'CommandSyntax', 'If-Match')
 })
 
+t.test('a fault of a route itself is a 500 that tells nothing, and a log entry that tells all', async t => {
+  const lines: string[] = []
+  const app = buildApp(await createGateway(memoryStore()), { logger: { level: 'error', stream: { write: line => { lines.push(line) } } } })
+  t.teardown(async () => { await app.close() })
+  app.get('/broken', async () => { throw new Error('secret detail') })
+  const { statusCode, headers, body } = await app.inject('/broken')
+  t.equal(statusCode, 500)
+  t.match(headers, { 'content-type': 'application/problem+json' })
+  t.strictSame(JSON.parse(body), { type: 'urn:holdfast:status:Unknown', title: 'Unknown', status: 500, detail: 'A fault of the server.', st: 1000 })
+  t.match(lines.map(line => JSON.parse(line)), [{ level: 50, err: { message: 'secret detail' } }])
+})
+
 /** A store whose accesses wait until they are let go, and are counted. */
 function gatedStore () {
   const waiting: Array<() => void> = []

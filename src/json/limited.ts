@@ -37,7 +37,8 @@ export function limited<T> (task: () => T): T {
 
 /** Runs `work` until it ends, or was given the time to. */
 function runWork (): unknown {
-  for (let timeout = SEARCH_TIMEOUT_MS; ; timeout *= 2) {
+  let timeout = SEARCH_TIMEOUT_MS
+  while (true) {
     const before = process.cpuUsage()
     try {
       return script.runInContext(context, { timeout })
@@ -46,6 +47,7 @@ function runWork (): unknown {
       if (error instanceof RangeError) throw new SearchLimitError()
       if (!isTimeout(error)) throw error
       if (worked(before) >= SEARCH_TIMEOUT_MS / 2) throw new SearchLimitError()
+      timeout *= 2
     }
   }
 }

@@ -115,13 +115,14 @@ export class AccessQueues {
     const [{ untilMs }] = batch
     const selection = selectionOf(readsOf(batch), batch.length > 1 ? writtenKeys(batch) : [])
     const change = knownChange(batch)
-    for (let tries = 0; ; tries++) {
-      const stored = await this.run(id, OPERATION.write, { now, selection, change, version: newVersion() }, untilMs)
-      if (stored === undefined) return answerNoSession(batch)
-      if (!stored.isDone) await backOff(tries, untilMs)
-      else if (batch.length === 1) return answerOne(batch, stored, now)
-      else return this.#answerWritten(batch, stored, now)
+    const attempt = async () => await this.run(id, OPERATION.write, { now, selection, change, version: newVersion() }, untilMs)
+    let stored = await attempt()
+    for (let tries = 0; stored !== undefined && !stored.isDone; tries++) {
+      await backOff(tries, untilMs)
+      stored = await attempt()
     }
+    if (stored === undefined) return answerNoSession(batch)
+    return batch.length === 1 ? answerOne(batch, stored, now) : this.#answerWritten(batch, stored, now)
   }
 
   #answerWritten (batch: Batch, stored: StoredSession, now: number): number {
