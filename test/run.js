@@ -11,7 +11,7 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 /** Folders and files whose tests start programs: servers, engines, linters, strace. Everything else is quick. */
-const STARTERS = ['crash', 'docs', 'faults', 'linters', 'package', 'process', 'stores/lmdb', 'stores/processes', 'stores/valkey']
+const STARTERS = ['crash', 'data', 'docs', 'faults', 'linters', 'package', 'process', 'stores/lmdb', 'stores/processes', 'stores/valkey']
 
 const SUFFIX = '.test.ts'
 
