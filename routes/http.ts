@@ -4,7 +4,7 @@ import { JsonError } from '../src/json/lexer.js'
 import { scan, type Document, type Opens } from '../src/json/scanner.js'
 import type { Given, Params } from '../src/protocol/param.js'
 import { givenBy } from '../src/protocol/request.js'
-import { refuseAs, refuseTransport } from './problem.js'
+import { Refusal, refuseAs, refuseTransport, transportProblem } from './problem.js'
 
 /** What every route below /sessions/:tkn has in its URL. */
 export const tokenParams = Type.Object({ tkn: Type.String() })
@@ -22,15 +22,12 @@ export const MERGE_PATCH_TYPE = 'application/merge-patch+json'
 export function takeBodies (app: FastifyInstance): void {
   app.removeAllContentTypeParsers()
   for (const type of [JSON_TYPE, MERGE_PATCH_TYPE]) {
-    app.addContentTypeParser(type, { parseAs: 'buffer' }, async (request: FastifyRequest, body: Buffer) => {
-      const header = request.headers['content-type'] ?? ''
-      if (body.length > 0 && /charset/i.test(header) && !UTF8.test(header)) refuse(JSON_TYPE, ' in UTF-8')
-      if (body.length > 0 && (request.headers['content-encoding'] ?? 'identity') !== 'identity') refuse(JSON_TYPE, ' without a Content-Encoding')
-      return body.length > 0 ? body : undefined
+    app.addContentTypeParser(type, { parseAs: 'buffer' }, (request: FastifyRequest, body: Buffer, done) => {
+      done(bodyFault(request, body), body.length > 0 ? body : undefined)
     })
   }
-  app.addContentTypeParser('*', { parseAs: 'buffer' }, async (_request: FastifyRequest, body: Buffer) => {
-    if (body.length > 0) refuse(JSON_TYPE)
+  app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request: FastifyRequest, body: Buffer, done) => {
+    done(body.length > 0 ? unsupported(JSON_TYPE) : null, undefined)
   })
   // Generated clients send a Content-Type, even a malformed one, with requests that have no body. Without the header the parser
   // above decides by whether there is a body.
@@ -41,8 +38,17 @@ export function takeBodies (app: FastifyInstance): void {
   })
 }
 
-function refuse (type: string, how = ''): never {
-  return refuseTransport(415, `Send the body as Content-Type: ${type}${how}.`)
+/** Why the bytes of a body cannot be taken for JSON; null when they can. */
+function bodyFault ({ headers }: FastifyRequest, body: Buffer): Refusal | null {
+  if (body.length === 0) return null
+  const type = headers['content-type'] ?? ''
+  if (type !== JSON_TYPE && /charset/i.test(type) && !UTF8.test(type)) return unsupported(JSON_TYPE, ' in UTF-8')
+  if ((headers['content-encoding'] ?? 'identity') !== 'identity') return unsupported(JSON_TYPE, ' without a Content-Encoding')
+  return null
+}
+
+function unsupported (type: string, how = ''): Refusal {
+  return new Refusal(transportProblem(415, `Send the body as Content-Type: ${type}${how}.`))
 }
 
 /** Logs what a command did not expect. */
@@ -57,7 +63,7 @@ export function bodyOf (request: FastifyRequest): Buffer | undefined {
 
 /** Only a single key's PATCH is a merge patch as a whole. @throws {Refusal} 415 */
 export function refuseMergePatch (request: FastifyRequest): void {
-  if (request.body !== undefined && request.headers['content-type']?.toLowerCase().startsWith(MERGE_PATCH_TYPE)) refuse(JSON_TYPE)
+  if (request.body !== undefined && request.headers['content-type']?.toLowerCase().startsWith(MERGE_PATCH_TYPE)) throw unsupported(JSON_TYPE)
 }
 
 /**

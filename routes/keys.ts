@@ -1,5 +1,6 @@
 import { Type, type Static } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { andThen, type Awaitable } from '../src/awaitable.js'
 import { dispatch, isFailure, type Call } from '../src/dispatch.js'
 import type { Gateway } from '../src/protocol/gateway.js'
 import type { JsonText } from '../src/json/text.js'
@@ -10,7 +11,7 @@ import { opensForParams } from '../src/protocol/request.js'
 import { JsonValue } from '../src/protocol/schema.js'
 import { statusName, type StatusName } from '../src/status.js'
 import { bodyOf, parametersIn, queryOf, refuseMergePatch, reportTo } from './http.js'
-import { failureProblem, Refusal, refuseAs, sendJson } from './problem.js'
+import { asEmpty, asJson, failureProblem, Refusal, refuseAs } from './problem.js'
 
 export const KEY_URL = '/sessions/:tkn/keys/:key'
 
@@ -30,36 +31,38 @@ const NO_MEMBERS = Buffer.from('{}')
 export function mountKeys (app: FastifyInstance, gateway: Gateway): void {
   const schema = { params: KeyParams }
 
-  app.get<{ Params: Static<typeof KeyParams> }>(KEY_URL, { schema }, async (request, reply) => {
+  app.get<{ Params: Static<typeof KeyParams> }>(KEY_URL, { schema }, (request, reply) => {
     const ifNoneMatch = tags(request, 'If-None-Match')
-    const value = await read(gateway, request)
-    if (value === undefined) return refuseAs('KeyNotExist', 'key')
-    reply.header('etag', entityTag(value))
-    if (ifNoneMatch !== undefined && matchesWeakly(ifNoneMatch, value)) return await reply.code(304).send()
-    return await sendJson(reply, `{"value":${value}}`)
+    return andThen(read(gateway, request), value => {
+      if (value === undefined) return refuseAs('KeyNotExist', 'key')
+      reply.header('etag', entityTag(value))
+      if (ifNoneMatch !== undefined && matchesWeakly(ifNoneMatch, value)) return asEmpty(reply, 304)
+      return asJson(reply, `{"value":${value}}`)
+    })
   })
 
-  app.put<{ Params: Static<typeof KeyParams> }>(KEY_URL, { schema }, async (request, reply) => {
+  app.put<{ Params: Static<typeof KeyParams> }>(KEY_URL, { schema }, (request, reply) => {
     refuseMergePatch(request)
     const value = bodyValue(request)
-    const status = await change(gateway, 'KV_SET', request, value)
-    if (status === 'ValueTypeInvalid') refuseAs(status, 'value', 'null is not a value: DELETE removes a key.')
-    if (status !== 'KeySet' && status !== 'KeyUpdated') refuseAs(status, 'key', KEY_TOO_LONG)
-    return await reply.code(status === 'KeySet' ? 201 : 204).header('etag', entityTag(value)).send()
+    return andThen(change(gateway, 'KV_SET', request, value), status => {
+      if (status === 'ValueTypeInvalid') refuseAs(status, 'value', 'null is not a value: DELETE removes a key.')
+      if (status !== 'KeySet' && status !== 'KeyUpdated') refuseAs(status, 'key', KEY_TOO_LONG)
+      return asEmpty(reply.header('etag', entityTag(value)), status === 'KeySet' ? 201 : 204)
+    })
   })
 
-  app.patch<{ Params: Static<typeof KeyParams> }>(KEY_URL, { schema }, async (request, reply) => {
-    const status = await change(gateway, 'KV_MERGE', request, bodyValue(request))
+  app.patch<{ Params: Static<typeof KeyParams> }>(KEY_URL, { schema }, (request, reply) => andThen(change(gateway, 'KV_MERGE', request, bodyValue(request)), status => {
     if (status === 'ValueSize' && keyFault(request.params.key) !== undefined) refuseAs(status, 'key', KEY_TOO_LONG)
     if (status === 'ValueSize') refuseAs(status, 'value', `A value can grow to ${MAX_VALUE_CHARACTERS} characters at most.`)
-    return await reply.code(204).send()
-  })
+    return asEmpty(reply, 204)
+  }))
 
-  app.delete<{ Params: Static<typeof KeyParams> }>(KEY_URL, { schema }, async (request, reply) => {
+  app.delete<{ Params: Static<typeof KeyParams> }>(KEY_URL, { schema }, (request, reply) => {
     if (bodyOf(request) !== undefined) refuseAs('CommandSyntax', '', 'This route takes no body.')
-    const status = await change(gateway, 'KV_RMV', request)
-    if (status !== 'KeyRemoved') refuseAs(status, 'key')
-    return await reply.code(204).send()
+    return andThen(change(gateway, 'KV_RMV', request), status => {
+      if (status !== 'KeyRemoved') refuseAs(status, 'key')
+      return asEmpty(reply, 204)
+    })
   })
 }
 
@@ -71,23 +74,25 @@ function given (request: KeyRequest): { tkn: string, key: string } {
 }
 
 /** The value of the key, once If-Match holds. */
-async function read (gateway: Gateway, request: KeyRequest): Promise<JsonText | undefined> {
+function read (gateway: Gateway, request: KeyRequest): Awaitable<JsonText | undefined> {
   const { tkn, key } = given(request)
   const ifMatch = tags(request, 'If-Match')
   const precondition = ifMatch && { key, ifMatch, ifNoneMatch: undefined, needsKey: true }
-  const reply = await succeed(gateway, { command: 'KV_GET', given: parameters(tkn, [key]), precondition, report: reportTo(request) })
-  // The reply of KV_GET, which has null for a key that does not exist.
-  return (reply as { keys: Map<string, JsonText | null> }).keys.get(key) ?? undefined
+  return andThen(succeed(gateway, { command: 'KV_GET', given: parameters(tkn, [key]), precondition, report: reportTo(request) }), reply => {
+    // The reply of KV_GET, which has null for a key that does not exist.
+    return (reply as { keys: Map<string, JsonText | null> }).keys.get(key) ?? undefined
+  })
 }
 
 /** Carries out a command on the key alone, in one step with its preconditions; the status of the key. */
-async function change (gateway: Gateway, name: 'KV_SET' | 'KV_MERGE' | 'KV_RMV', request: KeyRequest, value?: JsonText): Promise<StatusName> {
+function change (gateway: Gateway, name: 'KV_SET' | 'KV_MERGE' | 'KV_RMV', request: KeyRequest, value?: JsonText): Awaitable<StatusName> {
   const { tkn, key } = given(request)
   const keys = value === undefined ? [key] : new Map([[key, value]])
   const precondition = preconditionOf(request, key, name === 'KV_RMV')
-  const reply = await succeed(gateway, { command: name, given: parameters(tkn, keys), precondition, report: reportTo(request) })
-  // The reply of these three, which has a status for each key.
-  return statusName((reply as { keys: Map<string, number> }).keys.get(key) as number)
+  return andThen(succeed(gateway, { command: name, given: parameters(tkn, keys), precondition, report: reportTo(request) }), reply => {
+    // The reply of these three, which has a status for each key.
+    return statusName((reply as { keys: Map<string, number> }).keys.get(key) as number)
+  })
 }
 
 function parameters (tkn: string, keys: unknown): Map<string, unknown> {
@@ -95,10 +100,11 @@ function parameters (tkn: string, keys: unknown): Map<string, unknown> {
 }
 
 /** The reply of a command. @throws {Refusal} when it failed as a whole */
-async function succeed (gateway: Gateway, call: Call): Promise<unknown> {
-  const result = await dispatch(gateway, call)
-  if (isFailure(result)) throw new Refusal(failureProblem(result))
-  return result.reply
+function succeed (gateway: Gateway, call: Call): Awaitable<unknown> {
+  return andThen(dispatch(gateway, call), result => {
+    if (isFailure(result)) throw new Refusal(failureProblem(result))
+    return result.reply
+  })
 }
 
 /** @throws {Refusal} when the body is no representation of a key */

@@ -1,15 +1,16 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { Kind } from '@sinclair/typebox'
+import { andThen } from '../src/awaitable.js'
 import { COMMANDS } from '../src/commands/index.js'
 import type { Command } from '../src/protocol/command.js'
 import type { Gateway } from '../src/protocol/gateway.js'
 import { dispatch, isFailure, type Reply } from '../src/dispatch.js'
 import type { Opens } from '../src/json/scanner.js'
-import type { Given, Params } from '../src/protocol/param.js'
+import type { Params } from '../src/protocol/param.js'
 import { opensForParams } from '../src/protocol/request.js'
 import type { Failure } from '../src/status.js'
 import { bodyOf, parametersIn, queryOf, refuseMergePatch, refusePreconditions, reportTo, tokenParams, type TokenParams } from './http.js'
-import { failureProblem, refuseAs, sendJson, sendProblem } from './problem.js'
+import { asEmpty, asJson, asProblem, failureProblem, refuseAs } from './problem.js'
 import { REST, type RestRoute } from './rest.js'
 
 const MINIMAL = /(?:^|[,;])\s*return\s*=\s*"?minimal"?\s*(?:[,;]|$)/i
@@ -27,28 +28,30 @@ function mount (app: FastifyInstance, gateway: Gateway, route: RestRoute): void 
     method,
     url,
     ...hasToken && { schema: { params: tokenParams } },
-    handler: async (request, reply) => {
+    handler: (request, reply) => {
       if (method !== 'GET') refusePreconditions(request)
       const minimal = route.minimal !== undefined && MINIMAL.test(String(request.headers.prefer ?? ''))
       const command = minimal && route.minimal !== undefined ? route.minimal : route.command
       const { params }: Command = COMMANDS[command]
-      const given = new Map([...fromQuery(route, params, request), ...fromBody(route, params, opens, request)])
+      const given = fromQuery(route, params, request)
+      addFromBody(given, route, params, opens, request)
       if (hasToken) setToken(given, request.params.tkn)
-      const result = await dispatch(gateway, { command, given, room: Infinity, report: reportTo(request) })
-      if (isFailure(result)) return sendProblem(reply, failureProblem(inWordsOfQuery(route, result)))
-      if (minimal) reply.header('preference-applied', 'return=minimal')
-      return answer(reply, route, result)
+      return andThen(dispatch(gateway, { command, given, room: Infinity, report: reportTo(request) }), result => {
+        if (isFailure(result)) return asProblem(reply, failureProblem(inWordsOfQuery(route, result)))
+        if (minimal) reply.header('preference-applied', 'return=minimal')
+        return answer(reply, route, result)
+      })
     },
   })
 }
 
-function answer (reply: FastifyReply, route: RestRoute, { reply: content, text }: Reply): FastifyReply {
-  if (text === undefined) return reply.code(204).send()
+function answer (reply: FastifyReply, route: RestRoute, { reply: content, text }: Reply): string {
+  if (text === undefined) return asEmpty(reply, 204)
   if (route.success !== undefined) {
     // The only command that creates something answers the token of what it created.
     reply.code(route.success).header('location', `/sessions/${(content as { tkn: string }).tkn}`)
   }
-  return sendJson(reply, text)
+  return asJson(reply, text)
 }
 
 function setToken (given: Map<string, unknown>, tkn: string): void {
@@ -56,16 +59,17 @@ function setToken (given: Map<string, unknown>, tkn: string): void {
   given.set('tkn', tkn)
 }
 
-function fromBody ({ method }: RestRoute, params: Params, opens: Opens, request: FastifyRequest): Given {
+/** Adds the parameters in a body to those of the query. */
+function addFromBody (given: Map<string, unknown>, { method }: RestRoute, params: Params, opens: Opens, request: FastifyRequest): void {
   refuseMergePatch(request)
   const body = bodyOf(request)
-  if (body === undefined) return new Map()
+  if (body === undefined) return
   if (method === 'DELETE') refuseAs('CommandSyntax', '', 'This route takes no body.')
-  return parametersIn(body, params, opens)
+  for (const [name, value] of parametersIn(body, params, opens)) given.set(name, value)
 }
 
 /** The parameters in a query, as the route names them and as their schemas want them. */
-function fromQuery ({ query = {} }: RestRoute, params: Params, request: FastifyRequest): Given {
+function fromQuery ({ query = {} }: RestRoute, params: Params, request: FastifyRequest): Map<string, unknown> {
   const given = new Map<string, unknown>()
   for (const [name, value] of queryOf(request)) {
     const param = Object.hasOwn(query, name) ? query[name] : undefined

@@ -1,5 +1,3 @@
-import type { ServerResponse } from 'node:http'
-import type { Socket } from 'node:net'
 import { finished } from 'node:stream'
 import type { FastifyInstance } from 'fastify'
 import { PROBLEM_TYPE, RETRY_AFTER, transportProblem } from './problem.js'
@@ -14,15 +12,12 @@ const LONG_REPLY_CHARACTERS = 64 * 1024
  * becomes a 503; short ones are sent whatever others do.
  */
 export function resistPressure (app: FastifyInstance, limit: number): void {
-  const last = new WeakMap<Socket, ServerResponse>()
   let unsent = 0
 
-  app.addHook('onRequest', (request, reply, done) => {
-    const { socket } = request.raw
-    const previous = last.get(socket)
-    last.set(socket, reply.raw)
-    if (previous === undefined || previous.writableFinished) done()
-    else previous.once('close', () => { if (!socket.destroyed) done() })
+  app.addHook('onRequest', (_request, { raw }, done) => {
+    // Node gives a reply its socket once the replies before it have been sent, and tells so.
+    if (raw.socket !== null) done()
+    else raw.once('socket', () => done())
   })
 
   app.addHook('onSend', (_request, reply, payload, done) => {

@@ -1,6 +1,6 @@
 import { STATUS_CODES } from 'node:http'
 import { Type, type Static } from '@sinclair/typebox'
-import type { FastifyReply } from 'fastify'
+import type { FastifyInstance, FastifyReply } from 'fastify'
 import { failureOf, STATUSES, type Failure } from '../src/status.js'
 
 /** Problem details (RFC 9457), with the protocol's own members `st` and `param`. */
@@ -50,11 +50,36 @@ export function refuseAs (...[status, param, detail]: Parameters<typeof failureO
 export const RETRY_AFTER = '1'
 
 export function sendProblem (reply: FastifyReply, problem: ProblemDetails): FastifyReply {
-  if (problem.status === 503) reply.header('retry-after', RETRY_AFTER)
-  return reply.code(problem.status).header('cache-control', 'no-store').type(PROBLEM_TYPE).send(Buffer.from(JSON.stringify(problem)))
+  return reply.send(asProblem(reply, problem))
 }
 
-/** Answers a command's success. */
-export function sendJson (reply: FastifyReply, text: string): FastifyReply {
-  return reply.type('application/json; charset=utf-8').send(text)
+// Handlers return what these give, and Fastify sends it: one that has sent already, and returns the reply, has Fastify listen for its end.
+
+/** Makes the reply a problem. @returns its body */
+export function asProblem (reply: FastifyReply, problem: ProblemDetails): Buffer {
+  if (problem.status === 503) reply.header('retry-after', RETRY_AFTER)
+  reply.code(problem.status).header('cache-control', 'no-store').type(PROBLEM_TYPE)
+  return Buffer.from(JSON.stringify(problem))
+}
+
+/** Makes the reply a command's success. @returns its body */
+export function asJson (reply: FastifyReply, text: string): string {
+  reply.type('application/json; charset=utf-8')
+  return text
+}
+
+/** Makes the reply one without content, such as 204 or 304 (RFC 9110, section 15), once sendNoContent() was called. @returns its body */
+export function asEmpty (reply: FastifyReply, code: number): '' {
+  reply.code(code)
+  return ''
+}
+
+/** Sends an empty body as none: Fastify would give it a type, and 304 a length, and takes null for JSON. */
+export function sendNoContent (app: FastifyInstance): void {
+  app.addHook('onSend', ({ method }, reply, payload, done) => {
+    if (payload !== '') return done(null, payload)
+    reply.removeHeader('content-type')
+    // Fastify's own hook of HEAD comes after this one, and looks into the body.
+    done(null, method === 'HEAD' ? payload : null)
+  })
 }

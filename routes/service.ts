@@ -1,6 +1,6 @@
 import { METHODS } from 'node:http'
 import type { FastifyInstance } from 'fastify'
-import { Refusal, refuseTransport, sendJson, sendProblem, transportProblem } from './problem.js'
+import { asJson, asProblem, Refusal, refuseTransport, transportProblem } from './problem.js'
 
 /** Whether requests should be sent here. */
 export interface Readiness {
@@ -11,10 +11,10 @@ export interface Readiness {
 /** What belongs to no command. @param document the OpenAPI document */
 export function mountService (app: FastifyInstance, document: object, readiness: Readiness): void {
   const text = JSON.stringify(document)
-  app.get('/openapi.json', async (_request, reply) => sendJson(reply, text))
-  app.get('/ready', async (_request, reply) => {
+  app.get('/openapi.json', (_request, reply) => asJson(reply, text))
+  app.get('/ready', (_request, reply) => {
     const { reason } = readiness
-    return reason === undefined ? sendJson(reply, '{"ready":true}') : sendProblem(reply, transportProblem(503, reason))
+    return reason === undefined ? asJson(reply, '{"ready":true}') : asProblem(reply, transportProblem(503, reason))
   })
 }
 

@@ -7,6 +7,8 @@ import { answerMalformed, answerNodesOwn, sendError } from '../routes/faults.js'
 import { takeBodies } from '../routes/http.js'
 import { mountKeys } from '../routes/keys.js'
 import { resistPressure } from '../routes/pressure.js'
+import { sendTogether } from '../routes/turn.js'
+import { sendNoContent } from '../routes/problem.js'
 import { mountService, refuseOthers, type Readiness } from '../routes/service.js'
 import type { Gateway } from './protocol/gateway.js'
 import { DEFAULT_BODY_BYTES, MAX_KEY_BYTES, MAX_UNSENT_CHARACTERS } from './limits.js'
@@ -71,6 +73,8 @@ export function buildApp (gateway: Gateway, options: AppOptions = {}): FastifyIn
     done()
   })
   closeConnections(app)
+  sendNoContent(app)
+  sendTogether(app)
   takeBodies(app)
   mountCommand(app, gateway)
   mountRest(app, gateway)

@@ -1,3 +1,4 @@
+import type { Awaitable } from './awaitable.js'
 import { COMMANDS, type CommandName } from './commands/index.js'
 import type { Command } from './protocol/command.js'
 import type { Gateway } from './protocol/gateway.js'
@@ -33,21 +34,37 @@ export interface Reply {
  * Carries out one command: the one place where that is done, whichever way the command was sent. Nothing else runs a row of the
  * table, and nothing else catches what one throws.
  *
- * @returns the reply, or why the command failed as a whole; then it changed nothing, unless the failure says otherwise
+ * @returns the reply, at once when the store answers at once, or why the command failed as a whole; then it changed nothing, unless the failure says otherwise
  */
-export async function dispatch (gateway: Gateway, { command: name, given, precondition, room, report }: Call): Promise<Reply | Failure> {
-  const command: Command = COMMANDS[name]
+export function dispatch (gateway: Gateway, call: Call): Awaitable<Reply | Failure> {
+  const command: Command = COMMANDS[call.command]
   try {
-    const reply = await command.run(gateway, given, precondition)
-    if (reply === undefined || room === undefined) return { reply, text: undefined }
-    const text = command.write(reply)
-    // Only commands that read have replies so long that they do not fit, and they are as if they had failed.
-    return text.length <= room ? { reply, text } : failureOf('ValueSize')
+    const reply = command.run(gateway, call.given, call.precondition)
+    return reply instanceof Promise ? later(command, reply, call) : replied(command, reply, call.room)
   } catch (error) {
-    if (error instanceof StatusError) return failureOf(error.status, error.param, error.message)
-    report(error)
-    return failureOf('Unknown')
+    return failed(error, call)
   }
+}
+
+async function later (command: Command, reply: Promise<unknown>, call: Call): Promise<Reply | Failure> {
+  try {
+    return replied(command, await reply, call.room)
+  } catch (error) {
+    return failed(error, call)
+  }
+}
+
+function replied (command: Command, reply: unknown, room: number | undefined): Reply | Failure {
+  if (reply === undefined || room === undefined) return { reply, text: undefined }
+  const text = command.write(reply)
+  // Only commands that read have replies so long that they do not fit, and they are as if they had failed.
+  return text.length <= room ? { reply, text } : failureOf('ValueSize')
+}
+
+function failed (error: unknown, { report }: Call): Failure {
+  if (error instanceof StatusError) return failureOf(error.status, error.param, error.message)
+  report(error)
+  return failureOf('Unknown')
 }
 
 /** Whether a command failed. */

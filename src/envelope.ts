@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { andThen, type Awaitable } from './awaitable.js'
 import { COMMANDS, isCommand } from './commands/index.js'
 import { dispatch, isFailure, type Call } from './dispatch.js'
 import type { Gateway } from './protocol/gateway.js'
@@ -27,7 +28,7 @@ function err (status: StatusName, m: string): Answer {
 }
 
 function answer (name: string, content: string): Answer {
-  return { text: `{${JSON.stringify(`${name}_RSP`)}:${content}}`, isError: false }
+  return { text: `{"${name}_RSP":${content}}`, isError: false }
 }
 
 function failure (name: string, tkn: unknown, status: StatusName, m: string): Answer {
@@ -45,9 +46,9 @@ function scanned (body: Buffer, opens: Opens): Document | Answer {
 }
 
 /** Carries out one envelope. */
-export async function executeOne (gateway: Gateway, body: Buffer, report: Report): Promise<Answer> {
+export function executeOne (gateway: Gateway, body: Buffer, report: Report): Awaitable<Answer> {
   const document = scanned(body, envelopeOpens)
-  return 'isError' in document ? document : await execute(gateway, document, document.root, report)
+  return 'isError' in document ? document : execute(gateway, document, document.root, report)
 }
 
 /** Writes of a batch that may be under way at once. */
@@ -74,7 +75,7 @@ export async function executeAll (gateway: Gateway, body: Buffer, report: Report
 }
 
 async function executeItems (gateway: Gateway, document: Document, items: readonly Node[], report: Report, isGone: () => boolean): Promise<Answer[]> {
-  const answers: Array<Answer | Promise<Answer>> = []
+  const answers: Array<Awaitable<Answer>> = []
   let room = MAX_REPLY_CHARACTERS
   let turn = performance.now()
   for (const item of items) {
@@ -104,7 +105,7 @@ function writesKeys ({ names: [name, second] = [] }: Node): boolean {
 }
 
 /** @param room characters that the reply may have */
-async function execute (gateway: Gateway, document: Document, node: Node, report: Report, room = Infinity): Promise<Answer> {
+function execute (gateway: Gateway, document: Document, node: Node, report: Report, room = Infinity): Awaitable<Answer> {
   const [name, second] = node.names ?? []
   const [content] = node.items ?? []
   if (name === undefined || content === undefined || node.kind !== 'object') return err('CommandSyntax', 'an object with one member: the command')
@@ -112,9 +113,10 @@ async function execute (gateway: Gateway, document: Document, node: Node, report
   if (!isCommand(name)) return err('CommandNotExist', name)
   const given = givenBy(COMMANDS[name].params, document, content)
   if (given === undefined) return failure(name, null, 'CommandType', '')
-  const result = await dispatch(gateway, { command: name, given, room, report })
-  if (isFailure(result)) return failure(name, given.get('tkn'), result.status, result.param)
-  return result.text === undefined ? NOTHING : answer(name, result.text)
+  return andThen(dispatch(gateway, { command: name, given, room, report }), result => {
+    if (isFailure(result)) return failure(name, given.get('tkn'), result.status, result.param)
+    return result.text === undefined ? NOTHING : answer(name, result.text)
+  })
 }
 
 /** The answer of a command that has nothing to say. */

@@ -7,7 +7,8 @@ export { memoryStore } from './stores/memory.js'
 
 // For those who write a store of their own. `holdfast/store-suite` has the tests that it must pass.
 export { compareCodePoints } from './json/codepoint.js'
-export type { JsonText } from './json/text.js'
+export { ownCopy, type JsonText } from './json/text.js'
+export type { Awaitable } from './awaitable.js'
 export {
   deadline, expire, type Access, type Change, type Found, type Listing, type Names, type Outcome, type Reads, type Session, type SessionCopy,
   type SessionId, type SessionStore, type View,

@@ -1,3 +1,4 @@
+import type { Awaitable } from './awaitable.js'
 import type { JsonText } from './json/text.js'
 
 /** The SHA-256 of a token in lower-case hexadecimal, 64 characters. No store, log or metric ever sees the token itself. */
@@ -84,11 +85,11 @@ export interface View {
 /** What an access changes. The parts are applied in this order: clear, writes, session. */
 export interface Change {
   /** Removes every key. */
-  readonly clear?: boolean
+  readonly clear?: boolean | undefined
   /** The new value of a key, or null to remove it (removing a key that is not there is no error). */
-  readonly writes?: ReadonlyMap<string, JsonText | null>
+  readonly writes?: ReadonlyMap<string, JsonText | null> | undefined
   /** Replaces what is kept about the session (SH_TOUCH). */
-  readonly session?: Session
+  readonly session?: Session | undefined
 }
 
 /** What a decision answers, and what it changes. */
@@ -107,7 +108,7 @@ export interface Access<T> {
    * What is changed whatever the keys are, known before anything is read: a store that is asked over a network then writes
    * without reading first. The outcome of `decide` holds nothing but the reply, and `decide` must not throw.
    */
-  readonly change?: Change
+  readonly change?: Change | undefined
   /** Pure: it may run more than once. What it throws is thrown by access(), and nothing is changed, the idle deadline included. */
   decide (view: View): Outcome<T>
 }
@@ -130,7 +131,8 @@ export interface SessionCopy {
 }
 
 /**
- * Where sessions live. Time is passed in, in milliseconds since the Unix epoch, and never read from the clock.
+ * Where sessions live. A string that a store is given, a key or a value or a name, may be a slice that keeps a whole request's body
+ * in memory for as long as it lives: a store that keeps strings keeps copies. Time is passed in, in milliseconds since the Unix epoch, and never read from the clock.
  * Every method that changes something resolves once the change is as durable as the store makes it, and
  * rejects with the reason when it could not be made; then nothing was changed.
  */
@@ -154,8 +156,9 @@ export interface SessionStore {
   /**
    * Expire if due, read, decide, write, renew the idle deadline: all in one step. Undefined when there is no such session.
    * Accesses that may write take effect in the order of the calls, also when a call does not wait for the one before.
+   * A store that has the answer at once may return it, or throw, at once: sessions are read on every request of somebody's site.
    */
-  access<T> (id: SessionId, now: number, access: Access<T>): Promise<{ readonly reply: T } | undefined>
+  access<T> (id: SessionId, now: number, access: Access<T>): Awaitable<{ readonly reply: T } | undefined>
   /** Ends the session; false when none was alive at `now`. */
   remove (id: SessionId, now: number): Promise<boolean>
   /** Ends every session; the number that were alive at `now`. */
@@ -176,4 +179,9 @@ export interface SessionStore {
   restore (copy: SessionCopy, now: number): Promise<boolean>
   /** Waits for what is under way and releases everything. No method may be called afterwards. */
   close (): Promise<void>
+}
+
+/** A store that answers every access later, as one at the other end of a network does. */
+export interface RemoteStore extends SessionStore {
+  access<T> (id: SessionId, now: number, access: Access<T>): Promise<{ readonly reply: T } | undefined>
 }

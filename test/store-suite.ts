@@ -51,8 +51,13 @@ export function reading<T> (reads: Reads, look: (view: View) => T, touch = false
   return { reads, mayWrite: false, touch, decide: view => ({ reply: look(view) }) }
 }
 
-export function set (store: SessionStore, id: SessionId, now: number, writes: Writes): Promise<{ readonly reply: number } | undefined> {
-  return store.access(id, now, writing({ writes }))
+/** An access, which begins at once, and answers or fails later: a store may do both at once. */
+export async function accessLater<T> (store: SessionStore, id: SessionId, now: number, access: Access<T>): Promise<{ readonly reply: T } | undefined> {
+  return await store.access(id, now, access)
+}
+
+export async function set (store: SessionStore, id: SessionId, now: number, writes: Writes): Promise<{ readonly reply: number } | undefined> {
+  return await store.access(id, now, writing({ writes }))
 }
 
 /** Every key with its value, in the order the store gives them; undefined when there is no such session. */
@@ -118,7 +123,7 @@ function access (test: RegisterTest): void {
         return { reply: n, writes: new Map([['n', json(n)]]) }
       },
     }
-    const done = await Promise.all(Array.from({ length: 50 }, () => store.access(ID, START, increment)))
+    const done = await Promise.all(Array.from({ length: 50 }, () => accessLater(store, ID, START, increment)))
     t.strictSame(done.map(answer => answer?.reply).sort((a, b) => Number(a) - Number(b)), Array.from({ length: 50 }, (_, i) => i + 1))
     t.strictSame(await dump(store, ID, START), [['n', '50']])
   })
@@ -126,7 +131,7 @@ function access (test: RegisterTest): void {
   test('accesses that may write take effect in the order of the calls', async (t, store) => {
     await store.create(ID, sessionOf(), START)
     await Promise.all(Array.from({ length: 2_500 }, (_, n) => n % 500 === 0
-      ? store.access(ID, START, writing({ clear: true, writes: { cleared: json(n) } }))
+      ? accessLater(store, ID, START, writing({ clear: true, writes: { cleared: json(n) } }))
       : set(store, ID, START, { last: json(n), [`k${n}`]: json(n) })))
     const entries = new Map(await dump(store, ID, START))
     t.equal(entries.get('cleared'), '2000')
@@ -142,7 +147,7 @@ function access (test: RegisterTest): void {
       touch: true,
       decide: view => view.has('k') ? { reply: false } : { reply: true, writes: new Map([['k', json(n)]]) },
     })
-    const done = await Promise.all(Array.from({ length: 100 }, (_, n) => store.access(ID, START, add(n))))
+    const done = await Promise.all(Array.from({ length: 100 }, (_, n) => accessLater(store, ID, START, add(n))))
     const winners = done.flatMap((answer, n) => answer?.reply === true ? [n] : [])
     t.equal(winners.length, 1)
     t.strictSame(await dump(store, ID, START), [['k', String(winners[0])]])
@@ -154,8 +159,8 @@ function access (test: RegisterTest): void {
     const faulty = (mayWrite: boolean): Access<never> => ({ reads: {}, mayWrite, touch: true, decide () { throw fault } })
     const [before, thrown, readerThrown, after] = await Promise.allSettled([
       set(store, ID, START, { a: json(1) }),
-      store.access(ID, START + 5_000, faulty(true)),
-      store.access(ID, START, faulty(false)),
+      accessLater(store, ID, START + 5_000, faulty(true)),
+      accessLater(store, ID, START, faulty(false)),
       set(store, ID, START, { b: json(2) }),
     ])
     t.equal(before.status, 'fulfilled')
@@ -170,8 +175,8 @@ function access (test: RegisterTest): void {
     await store.create(ID, sessionOf(), START)
     await set(store, ID, START, { a: json(1), b: json(2) })
     const refused = async (reads: Reads, look: (view: View) => unknown): Promise<void> => {
-      await t.rejects(store.access(ID, START, reading(reads, look)), { name: 'Error', message: /did not name/ })
-      await t.rejects(store.access(ID, START, { ...reading(reads, look), mayWrite: true }), { name: 'Error', message: /did not name/ })
+      await t.rejects(accessLater(store, ID, START, reading(reads, look)), { name: 'Error', message: /did not name/ })
+      await t.rejects(accessLater(store, ID, START, { ...reading(reads, look), mayWrite: true }), { name: 'Error', message: /did not name/ })
     }
     await refused({}, view => view.has('a'))
     await refused({ has: ['a'] }, view => view.has('b'))
@@ -191,7 +196,7 @@ function access (test: RegisterTest): void {
     await store.create(ID, sessionOf(), START)
     const changes: Array<Partial<Outcome<void>>> = [{ clear: true }, { writes: new Map() }, { session: sessionOf() }]
     for (const change of changes) {
-      const attempt = store.access(ID, START, { reads: {}, mayWrite: false, touch: false, decide: () => ({ reply: undefined, ...change }) })
+      const attempt = accessLater(store, ID, START, { reads: {}, mayWrite: false, touch: false, decide: () => ({ reply: undefined, ...change }) })
       await t.rejects(attempt, { message: /mayWrite/ })
     }
   })
@@ -429,7 +434,7 @@ function expiry (test: RegisterTest): void {
 
   test('outcome.session moves the deadline: nearer, further, to never and back', async (t, store) => {
     await store.create(ID, sessionOf({ duration: 100 }), START)
-    const become = (parts: Partial<Session>): Promise<unknown> => store.access(ID, START, writing({ session: sessionOf(parts) }, false))
+    const become = (parts: Partial<Session>): Promise<unknown> => accessLater(store, ID, START, writing({ session: sessionOf(parts) }, false))
     await become({ duration: 10 })
     t.strictSame(await store.totals(START + 10_000), { sessions: 0, keys: 0 })
     await become({ duration: 20 })
@@ -457,7 +462,7 @@ function expiry (test: RegisterTest): void {
     await store.create(ID, session, START)
     await set(store, ID, START, { a: json(1) })
     const fault = new Error('of our own')
-    await t.rejects(store.access(ID, START + 10_000, { reads: {}, mayWrite: true, touch: true, decide () { throw fault } }), fault)
+    await t.rejects(accessLater(store, ID, START + 10_000, { reads: {}, mayWrite: true, touch: true, decide () { throw fault } }), fault)
     t.strictSame(await store.find(ID, START), { session, size: 1 })
     t.equal(await store.sweep(START + 10_000, 10), 1)
   })
@@ -468,8 +473,8 @@ function sessions (test: RegisterTest): void {
     const parts = { duration: 10 }
     const sights: Array<(id: SessionId) => Promise<unknown>> = [
       id => store.find(id, START + 10_000),
-      id => store.access(id, START + 10_000, reading({}, () => 0)),
-      id => store.access(id, START + 10_000, writing({})),
+      id => accessLater(store, id, START + 10_000, reading({}, () => 0)),
+      id => accessLater(store, id, START + 10_000, writing({})),
     ]
     for (const [i, see] of sights.entries()) {
       const [ends, stays] = [idOf(2 * i), idOf(2 * i + 1)]
@@ -775,7 +780,7 @@ async function take (store: SessionStore, models: Map<SessionId, Model>, now: nu
       return [answer, expected]
     }
     case 'throw': {
-      const thrown = store.access(id, now, { reads, mayWrite: true, touch, decide (view) { throw Object.assign(new Error('ours'), { seen: seen(view) }) } })
+      const thrown = accessLater(store, id, now, { reads, mayWrite: true, touch, decide (view) { throw Object.assign(new Error('ours'), { seen: seen(view) }) } })
       return [await thrown.catch(error => error.seen), model && shown(model, listing)]
     }
     case 'remove': {

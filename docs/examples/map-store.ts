@@ -1,6 +1,6 @@
 // A store of one's own, as simple as one can be: a Map in this process. What it lacks is a sweep that is quicker than a look at
 // every session, and a place outside of its process.
-import { decide, expire, noKeys, sessionAfter, viewOf, compareCodePoints, type Access, type JsonText, type Session, type SessionId, type SessionStore, type Source } from 'holdfast'
+import { decide, expire, noKeys, sessionAfter, viewOf, compareCodePoints, ownCopy, type Access, type JsonText, type Session, type SessionId, type SessionStore, type Source } from 'holdfast'
 
 interface Entry {
   session: Session
@@ -28,14 +28,14 @@ export function mapStore (): SessionStore {
     async secret (make) { return (secret ??= make()) },
     async create (id, session, now) {
       const present = alive(id, now)
-      if (present === undefined) sessions.set(id, { session, keys: new Map() })
+      if (present === undefined) sessions.set(id, { session: { ...session, name: ownCopy(session.name) }, keys: new Map() })
       return present?.session ?? session
     },
     async find (id, now) {
       const entry = alive(id, now)
       return entry && { session: entry.session, size: entry.keys.size }
     },
-    async access<T> (id: SessionId, now: number, access: Access<T>) {
+    access<T> (id: SessionId, now: number, access: Access<T>) {
       const entry = sessions.get(id)
       const session = entry && expire(entry.session, now)
       if (entry === undefined || session === undefined) {
@@ -46,7 +46,7 @@ export function mapStore (): SessionStore {
       // What `decide` throws leaves everything as it was.
       const outcome = decide(access, viewOf(session, access.reads, isEmptied ? noKeys : sourceOf(entry.keys)))
       if (isEmptied || outcome.clear === true) entry.keys.clear()
-      for (const [key, value] of outcome.writes ?? []) value === null ? entry.keys.delete(key) : entry.keys.set(key, value)
+      for (const [key, value] of outcome.writes ?? []) value === null ? entry.keys.delete(key) : entry.keys.set(ownCopy(key), ownCopy(value))
       entry.session = sessionAfter(session, access, outcome, now)
       return { reply: outcome.reply }
     },

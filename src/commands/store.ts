@@ -13,18 +13,40 @@ export function entryFault (key: string, value: JsonText): StatusName | undefine
 /** The status of each key of a command, by its number. */
 export type Statuses = Map<string, number>
 
-/** The keys that can be stored. */
-function storable (keys: ReadonlyMap<string, JsonText>): Map<string, JsonText> {
-  return new Map([...keys].filter(([key, value]) => entryFault(key, value) === undefined))
+/** Keys with their values, of which all can be stored but those with a fault. */
+interface Storable {
+  readonly writes: ReadonlyMap<string, JsonText>
+  /** By key; undefined when there is none. */
+  readonly faults: ReadonlyMap<string, StatusName> | undefined
 }
 
-/** What becomes of each key. @param stored of one that can be stored */
-function statusesOf (keys: ReadonlyMap<string, JsonText>, stored: (key: string) => StatusName): Statuses {
-  return new Map([...keys].map(([key, value]) => [key, statusNumber(entryFault(key, value) ?? stored(key))]))
+function storable (keys: ReadonlyMap<string, JsonText>): Storable {
+  let faults: Map<string, StatusName> | undefined
+  for (const [key, value] of keys) {
+    const fault = entryFault(key, value)
+    if (fault !== undefined) (faults ??= new Map()).set(key, fault)
+  }
+  if (faults === undefined) return { writes: keys, faults }
+  const writes = new Map(keys)
+  for (const key of faults.keys()) writes.delete(key)
+  return { writes, faults }
+}
+
+/** What becomes of each key. @param stored of one that can be stored, as a number */
+function statusesOf (keys: ReadonlyMap<string, JsonText>, { faults }: Storable, stored: (key: string) => number): Statuses {
+  const statuses: Statuses = new Map()
+  for (const key of keys.keys()) {
+    const fault = faults?.get(key)
+    statuses.set(key, fault === undefined ? stored(key) : statusNumber(fault))
+  }
+  return statuses
 }
 
 const KEY_SET = statusNumber('KeySet')
 const KEY_UPDATED = statusNumber('KeyUpdated')
+const KEY_EXISTS = statusNumber('KeyExists')
+
+const isNew = (): number => KEY_SET
 
 /** The reply of a quiet command: nothing, unless some key was not stored; then those keys. */
 function quietReply (tkn: string, statuses: Statuses) {
@@ -36,23 +58,28 @@ interface StoreValues { readonly tkn: string, readonly keys: ReadonlyMap<string,
 
 /** Stores every key that can be. */
 function setPlan ({ tkn, keys }: StoreValues): Plan<{ tkn: string, keys: Statuses }> {
+  const all = storable(keys)
   return {
-    reads: { has: [...keys.keys()] },
-    change: { writes: storable(keys) },
-    decide: view => ({ reply: { tkn, keys: statusesOf(keys, key => view.has(key) ? 'KeyUpdated' : 'KeySet') } }),
+    reads: { has: Array.from(all.writes.keys()) },
+    change: { writes: all.writes },
+    decide: view => ({ reply: { tkn, keys: statusesOf(keys, all, key => view.has(key) ? KEY_UPDATED : KEY_SET) } }),
   }
 }
 
 /** Stores the keys that are new. */
 function addPlan (quiet: boolean) {
-  return ({ tkn, keys }: StoreValues): Plan<{ tkn: string, keys: Statuses }> => ({
-    reads: { has: [...keys.keys()] },
-    decide: view => {
-      const statuses = statusesOf(keys, key => view.has(key) ? 'KeyExists' : 'KeySet')
-      const writes = new Map([...keys].filter(([key]) => statuses.get(key) === KEY_SET))
-      return { reply: quiet ? quietReply(tkn, statuses) : { tkn, keys: statuses }, writes }
-    },
-  })
+  return ({ tkn, keys }: StoreValues): Plan<{ tkn: string, keys: Statuses }> => {
+    const all = storable(keys)
+    return {
+      reads: { has: Array.from(all.writes.keys()) },
+      decide: view => {
+        const statuses = statusesOf(keys, all, key => view.has(key) ? KEY_EXISTS : KEY_SET)
+        const writes = new Map<string, JsonText>()
+        for (const [key, value] of all.writes) if (statuses.get(key) === KEY_SET) writes.set(key, value)
+        return { reply: quiet ? quietReply(tkn, statuses) : { tkn, keys: statuses }, writes }
+      },
+    }
+  }
 }
 
 const storeParams = { keys: keysParam, tkn: tknParam }
@@ -75,11 +102,14 @@ export const KV_SETQ = keyCommand({
   params: storeParams,
   reply: statusReply,
   example: { params: { tkn: EXAMPLE_TOKEN, keys: { user: null } }, reply: { tkn: EXAMPLE_TOKEN, keys: { user: 41 } } },
-  plan: ({ tkn, keys }) => ({
-    reads: {},
-    change: { writes: storable(keys) },
-    decide: () => ({ reply: quietReply(tkn, statusesOf(keys, () => 'KeySet')) }),
-  }),
+  plan: ({ tkn, keys }) => {
+    const all = storable(keys)
+    return {
+      reads: {},
+      change: { writes: all.writes },
+      decide: () => ({ reply: quietReply(tkn, statusesOf(keys, all, isNew)) }),
+    }
+  },
 })
 
 export const KV_ADD = keyCommand({
@@ -109,9 +139,12 @@ export const KV_CLEAR_SET = keyCommand({
   params: storeParams,
   reply: Type.Object({ st, tkn: Token, cnt: count('Keys that were removed.'), keys: KeyStatuses }),
   example: { params: storeExample, reply: { st: 1, tkn: EXAMPLE_TOKEN, cnt: 5, keys: { user: 20, visits: 20 } } },
-  plan: ({ tkn, keys }) => ({
-    reads: {},
-    change: { clear: true, writes: storable(keys) },
-    decide: view => ({ reply: { st: statusNumber('Ok'), tkn, cnt: view.size, keys: statusesOf(keys, () => 'KeySet') } }),
-  }),
+  plan: ({ tkn, keys }) => {
+    const all = storable(keys)
+    return {
+      reads: {},
+      change: { clear: true, writes: all.writes },
+      decide: view => ({ reply: { st: statusNumber('Ok'), tkn, cnt: view.size, keys: statusesOf(keys, all, isNew) } }),
+    }
+  },
 })

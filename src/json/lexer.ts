@@ -43,6 +43,9 @@ function isHexDigit (byte: number): boolean {
 export class Lexer {
   at = 0
 
+  /** The whole text once a part of it was asked for, when all of it is ASCII: bytes are characters then. */
+  #text: string | undefined
+
   constructor (readonly bytes: Buffer, readonly ascii: boolean) {
     if (bytes.length >= 3 && bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf) this.at = 3
   }
@@ -148,6 +151,8 @@ export class Lexer {
   }
 
   slice (start: number, end: number): string {
-    return this.bytes.toString(this.ascii ? 'latin1' : 'utf8', start, end)
+    if (!this.ascii) return this.bytes.toString('utf8', start, end)
+    this.#text ??= this.bytes.toString('latin1')
+    return this.#text.slice(start, end)
   }
 }

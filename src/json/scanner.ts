@@ -29,7 +29,7 @@ export const openAll: Opens = () => openAll
 
 export interface Document {
   readonly root: Node
-  /** The exact text from one byte to another, as a string of its own that keeps no part of the body alive. */
+  /** The exact text from one byte to another. It may keep the whole text in memory for as long as it lives. */
   slice (start: number, end: number): string
   /** The exact text of a value. */
   text (node: Node): JsonText

@@ -1,4 +1,5 @@
 import type { Static, TObject } from '@sinclair/typebox'
+import type { Awaitable } from '../awaitable.js'
 import { access, type Gateway } from './gateway.js'
 import { checkerOf, type Given, type Params, type Values } from './param.js'
 import { conditional, type Precondition } from './precondition.js'
@@ -30,9 +31,9 @@ export interface Command extends Description {
    * Checks the parameters and carries the command out.
    * @param precondition of a single-key route, decided in the same atomic step; key commands only
    * @returns the reply, or undefined when the command has nothing to say
-   * @throws {StatusError} when it fails as a whole; then it changed nothing
+   * @throws {StatusError} when it fails as a whole; then it changed nothing. At once, or later when the store answers later
    */
-  run (gateway: Gateway, given: Given, precondition?: Precondition): Promise<unknown>
+  run (gateway: Gateway, given: Given, precondition?: Precondition): Awaitable<unknown>
 }
 
 interface Definition<P extends Params, R extends TObject> extends Description {
@@ -69,9 +70,9 @@ export function command<P extends Params, R extends TObject> (definition: Defini
 export interface Plan<R> {
   readonly reads: Reads
   /** As Access.change: what it changes, where that does not depend on what it reads. */
-  readonly change?: Change
+  readonly change?: Change | undefined
   /** Pure: a function of what it reads. */
-  decide (view: View): Outcome<R | undefined>
+  readonly decide: (view: View) => Outcome<R | undefined>
 }
 
 /** A command on the keys of one session: one atomic step, which counts as use of the session. */
@@ -83,9 +84,9 @@ export function keyCommand<P extends Params & { readonly tkn: Params[string] }, 
   const mayWrite = definition.readOnly !== true
   const check = checkerOf(definition.params, definition.unknown)
   const failures: StatusName[] = ['SessionNotExist', ...definition.failures ?? []]
-  return row({ ...definition, failures }, mayWrite ? WRITE_FAILURES : READ_FAILURES, mayWrite, async (gateway, given, precondition) => {
-    const step = { ...definition.plan(check(given)), mayWrite, touch: true }
+  return row({ ...definition, failures }, mayWrite ? WRITE_FAILURES : READ_FAILURES, mayWrite, (gateway, given, precondition) => {
+    const { reads, change, decide } = definition.plan(check(given))
     // check() found `tkn` to be a non-empty string.
-    return await access(gateway, given.get('tkn') as string, conditional(step, precondition))
+    return access(gateway, given.get('tkn') as string, conditional({ reads, mayWrite, touch: true, change, decide }, precondition))
   })
 }

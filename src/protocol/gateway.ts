@@ -1,4 +1,5 @@
-import { createHash, createHmac, randomBytes } from 'node:crypto'
+import { createHmac, hash, randomBytes } from 'node:crypto'
+import type { Awaitable } from '../awaitable.js'
 import { clockFrom, thisMoment } from '../clock.js'
 import { JsonError } from '../json/lexer.js'
 import type { Access, SessionId, SessionStore } from '../session.js'
@@ -51,12 +52,21 @@ function once<T> (fetch: () => Promise<T>): () => Promise<T> {
 
 /** What stores know a session by. */
 export function sessionId (token: string): SessionId {
-  return createHash('sha256').update(token).digest('hex') as SessionId // As SessionId is defined.
+  return hash('sha256', token, 'hex') as SessionId // As SessionId is defined.
 }
 
-/** One atomic step on the session of a token. @throws {StatusError} SessionNotExist, DataDamaged */
-export async function access<T> (gateway: Gateway, token: string, step: Access<T>): Promise<T> {
-  const done = await gateway.store.access(sessionId(token), gateway.now(), step).catch(hideValue)
+/** One atomic step on the session of a token, answered when the store answers it. @throws {StatusError} SessionNotExist, DataDamaged */
+export function access<T> (gateway: Gateway, token: string, step: Access<T>): Awaitable<T> {
+  let done
+  try {
+    done = gateway.store.access(sessionId(token), gateway.now(), step)
+  } catch (error) {
+    return hideValue(error)
+  }
+  return done instanceof Promise ? done.then(replyOf, hideValue) : replyOf(done)
+}
+
+function replyOf<T> (done: { readonly reply: T } | undefined): T {
   if (done === undefined) throw new StatusError('SessionNotExist')
   return done.reply
 }

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import type { JsonText } from '../json/text.js'
 import type { Access, View } from '../session.js'
 import { StatusError } from '../status.js'
@@ -17,7 +17,7 @@ export interface Precondition {
 
 /** The strong entity tag of a value: the same text has the same tag, on every gateway. */
 export function entityTag (value: JsonText): string {
-  return `"${createHash('sha256').update(value).digest('base64url').slice(0, 22)}"`
+  return `"${hash('sha256', value, 'base64url').slice(0, 22)}"`
 }
 
 /** Whether If-None-Match names this value, by the weak comparison that RFC 9110, section 13.1.2, asks for. */

@@ -41,11 +41,11 @@ function decode (schema: TSchema | undefined, document: Document, node: Node): u
 function decodeObject (schema: TSchema | undefined, document: Document, node: Node): unknown {
   const isMap = schema?.[Kind] === 'MapOf'
   const of = schema?.additionalProperties as TSchema | undefined // As MapOf has it.
-  const entries = node.names?.map((name, index) => [
-    name,
-    decode(isMap ? of : schema?.properties?.[name], document, node.items?.[index] as Node), // Names and items go in pairs.
-  ] as const) ?? []
-  return isMap ? new Map(entries) : Object.fromEntries(entries)
+  const { names = [], items = [] } = node
+  if (!isMap) return Object.fromEntries(names.map((name, index) => [name, decode(schema?.properties?.[name], document, items[index] as Node)])) // Names and items go in pairs.
+  const map = new Map<string, unknown>()
+  for (let index = 0; index < names.length; index++) map.set(names[index] as string, decode(of, document, items[index] as Node)) // The same.
+  return map
 }
 
 /**
@@ -55,8 +55,12 @@ function decodeObject (schema: TSchema | undefined, document: Document, node: No
  */
 export function givenBy (params: Params, document: Document, node: Node): Given | undefined {
   if (node.kind !== 'object') return undefined
-  return new Map(node.names?.map((name, index) => {
+  const { names = [], items = [] } = node
+  const given = new Map<string, unknown>()
+  for (let index = 0; index < names.length; index++) {
+    const name = names[index] as string // Within the length.
     const param = Object.hasOwn(params, name) ? params[name] : undefined
-    return [name, decode(param?.schema, document, node.items?.[index] as Node)]
-  }))
+    given.set(name, decode(param?.schema, document, items[index] as Node)) // Names and items go in pairs.
+  }
+  return given
 }

@@ -54,25 +54,29 @@ export function writerOf (schema: TSchema): Writer {
 
 function mapWriter (write: Writer): Writer {
   return value => {
-    const parts: string[] = []
-    for (const [name, item] of value as Map<string, unknown>) parts.push(`${JSON.stringify(name)}:${write(item)}`)
-    return `{${parts.join(',')}}`
+    let text = ''
+    for (const [name, item] of value as Map<string, unknown>) text += `${text === '' ? '{' : ','}${JSON.stringify(name)}:${write(item)}`
+    return text === '' ? '{}' : text + '}'
   }
 }
 
 function arrayWriter (write: Writer): Writer {
-  return value => `[${(value as unknown[]).map(write).join(',')}]`
+  return value => {
+    let text = ''
+    for (const item of value as unknown[]) text += `${text === '' ? '[' : ','}${write(item)}`
+    return text === '' ? '[]' : text + ']'
+  }
 }
 
 function objectWriter (properties: Record<string, TSchema>): Writer {
   const members = Object.entries(properties).map(([name, schema]) => ({ name, write: writerOf(schema) }))
   return value => {
     const object = value as Record<string, unknown>
-    const parts: string[] = []
+    let text = ''
     for (const { name, write } of members) {
-      if (object[name] !== undefined) parts.push(`"${name}":${write(object[name])}`)
+      if (object[name] !== undefined) text += `${text === '' ? '{' : ','}"${name}":${write(object[name])}`
     }
-    return `{${parts.join(',')}}`
+    return text === '' ? '{}' : text + '}'
   }
 }
 

@@ -1,6 +1,6 @@
 import TinyQueue from 'tinyqueue'
 import { compareCodePoints } from '../json/codepoint.js'
-import type { JsonText } from '../json/text.js'
+import { ownCopy, type JsonText } from '../json/text.js'
 import { deadline, expire, type Access, type Found, type Session, type SessionCopy, type SessionId, type SessionStore } from '../session.js'
 import type { StoreRow } from './row.js'
 import { decide, noKeys, sessionAfter, viewOf, type Source } from './view.js'
@@ -56,8 +56,7 @@ class MemoryStore implements SessionStore {
   async create (id: SessionId, session: Session, now: number): Promise<Session> {
     const present = this.#expireEntry(id, now)
     if (present !== undefined) return present.session
-    this.#add(id, session, new Map())
-    return session
+    return this.#add(id, session, new Map()).session
   }
 
   async find (id: SessionId, now: number): Promise<Found | undefined> {
@@ -65,7 +64,7 @@ class MemoryStore implements SessionStore {
     return entry && { session: entry.session, size: entry.keys.size }
   }
 
-  async access<T> (id: SessionId, now: number, access: Access<T>): Promise<{ readonly reply: T } | undefined> {
+  access<T> (id: SessionId, now: number, access: Access<T>): { readonly reply: T } | undefined {
     const entry = this.#sessions.get(id)
     const session = entry && expire(entry.session, now)
     if (entry === undefined || session === undefined) {
@@ -153,11 +152,12 @@ class MemoryStore implements SessionStore {
     this.#compact()
   }
 
-  #add (id: SessionId, session: Session, keys: ReadonlyMap<string, JsonText>): void {
-    const entry: Entry = { session, keys: new Map(), item: undefined }
+  #add (id: SessionId, session: Session, keys: ReadonlyMap<string, JsonText>): Entry {
+    const entry: Entry = { session: { ...session, name: ownCopy(session.name) }, keys: new Map(), item: undefined }
     write(entry.keys, keys)
     this.#sessions.set(id, entry)
     this.#enqueue(id, entry)
+    return entry
   }
 
   #forget (id: SessionId): void {
@@ -209,12 +209,6 @@ function sourceOf (keys: ReadonlyMap<string, JsonText>): Source {
 function write (keys: Map<string, JsonText>, writes: ReadonlyMap<string, JsonText | null>): void {
   for (const [key, value] of writes) {
     if (value === null) keys.delete(key)
-    // The cast stands for: a copy of a JSON text is the same JSON text.
-    else keys.set(keys.has(key) ? key : ownCopy(key), ownCopy(value) as JsonText)
+    else keys.set(keys.has(key) ? key : ownCopy(key), ownCopy(value))
   }
-}
-
-/** The same text in memory of its own: V8 keeps the whole request body alive for as long as a slice of it lives. */
-function ownCopy (text: string): string {
-  return (' ' + text).slice(1)
 }

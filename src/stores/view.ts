@@ -1,5 +1,5 @@
 import type { JsonText } from '../json/text.js'
-import type { Access, Change, Listing, Outcome, Reads, Session, View } from '../session.js'
+import type { Access, Change, Listing, Names, Outcome, Reads, Session, View } from '../session.js'
 
 /** Where a View gets its answers: the store's own data as this access sees it. */
 export interface Source {
@@ -28,24 +28,64 @@ export const noKeys: Source = {
  * `reads.get` names a key's presence too, and `reads.all` the presence and the value of every key.
  */
 export function viewOf (session: Session, reads: Reads, source: Source): View {
-  const gets = new Set(reads.get)
-  const has = new Set(reads.has)
-  return {
-    session,
-    size: source.size,
-    has (key) {
-      if (!has.has(key) && !gets.has(key)) named(reads.all, 'the presence of a key')
-      return source.has(key)
-    },
-    get (key) {
-      if (!gets.has(key)) named(reads.all, 'the value of a key')
-      return source.get(key)
-    },
-    names: () => source.names(named(reads.list, 'key names')),
-    entries () {
-      named(reads.all, 'all entries')
-      return source.entries()
-    },
+  return new ReadView(session, reads, source)
+}
+
+class ReadView implements View {
+  readonly #reads: Reads
+  readonly #source: Source
+  readonly #has: NamedKeys
+  readonly #get: NamedKeys
+
+  constructor (readonly session: Session, reads: Reads, source: Source) {
+    this.#reads = reads
+    this.#source = source
+    this.#has = new NamedKeys(reads.has)
+    this.#get = new NamedKeys(reads.get)
+  }
+
+  get size (): number { return this.#source.size }
+
+  has (key: string): boolean {
+    if (!this.#has.includes(key) && !this.#get.includes(key)) named(this.#reads.all, 'the presence of a key')
+    return this.#source.has(key)
+  }
+
+  get (key: string): JsonText | undefined {
+    if (!this.#get.includes(key)) named(this.#reads.all, 'the value of a key')
+    return this.#source.get(key)
+  }
+
+  names (): readonly string[] {
+    return this.#source.names(named(this.#reads.list, 'key names'))
+  }
+
+  entries (): Iterable<readonly [string, JsonText]> {
+    named(this.#reads.all, 'all entries')
+    return this.#source.entries()
+  }
+}
+
+/** Names of keys, which are mostly asked for in the order in which they were named: then nothing is built to look them up. */
+class NamedKeys {
+  readonly #names: Names | undefined
+  #next = 0
+  #set: ReadonlySet<string> | undefined
+
+  constructor (names: Names | undefined) {
+    this.#names = names
+  }
+
+  includes (key: string): boolean {
+    const names = this.#names
+    if (names === undefined) return false
+    if (!Array.isArray(names)) return (names as ReadonlySet<string>).has(key) // Names that are no array are a set.
+    if (names[this.#next] === key) {
+      this.#next++
+      return true
+    }
+    this.#set ??= new Set(names)
+    return this.#set.has(key)
   }
 }
 
@@ -60,9 +100,10 @@ function named<T> (part: T | undefined, what: string): T {
  */
 export function decide<T> (access: Access<T>, view: View): Outcome<T> {
   const outcome = access.decide(view)
-  if (changes(outcome) && access.change !== undefined) throw new Error('A decision whose change was known asked for another one')
-  if (!access.mayWrite && (changes(outcome) || access.change !== undefined)) throw new Error('A decision with mayWrite false asked for a change')
-  return access.change === undefined ? outcome : { ...access.change, reply: outcome.reply }
+  const { change } = access
+  if (changes(outcome) && change !== undefined) throw new Error('A decision whose change was known asked for another one')
+  if (!access.mayWrite && (changes(outcome) || change !== undefined)) throw new Error('A decision with mayWrite false asked for a change')
+  return change === undefined ? outcome : { reply: outcome.reply, clear: change.clear, writes: change.writes, session: change.session }
 }
 
 function changes ({ clear, writes, session }: Change): boolean {

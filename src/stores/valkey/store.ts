@@ -1,6 +1,6 @@
 import { BigSet } from '../../big-set.js'
 import { reason } from '../../reason.js'
-import type { Access, Found, Session, SessionCopy, SessionId, SessionStore } from '../../session.js'
+import type { Access, Found, RemoteStore, Session, SessionCopy, SessionId } from '../../session.js'
 import { StatusError } from '../../status.js'
 import { ToldFaults } from '../../told-faults.js'
 import type { CommonOptions } from '../options.js'
@@ -38,11 +38,11 @@ type Options = CommonOptions & ValkeyOptions
  * replicas as `waitReplicas` says, and on its disk as the engine is set up to do it.
  * @throws {Error} that says what is wrong with a file of certificates
  */
-export function valkeyStore (target: ValkeyTarget, options: Options = {}): SessionStore {
+export function valkeyStore (target: ValkeyTarget, options: Options = {}): RemoteStore {
   return new ValkeyStore(target, options)
 }
 
-class ValkeyStore implements SessionStore {
+class ValkeyStore implements RemoteStore {
   readonly kind = 'valkey'
   readonly #options: Options
   readonly #topology: Topology

@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import t, { type Test } from 'tap'
-import type { Access, SessionStore } from '../../../src/session.js'
+import type { Access, RemoteStore } from '../../../src/session.js'
 import { dump, ID, json, reading, sessionOf, set, START, writing } from '../../store-suite.js'
 import { startCluster } from './cluster.js'
 import { hashOf, openGateways, openStore, ownField, type Reply, type TestGateway } from './gateways.js'
@@ -134,7 +134,7 @@ t.test('one who reads first gets through between two who write without reading',
 })
 
 /** A store with a session on a server of its own. */
-async function hotSession (t: Test, answerDeadlineMs = 10_000): Promise<{ server: Server, store: SessionStore }> {
+async function hotSession (t: Test, answerDeadlineMs = 10_000): Promise<{ server: Server, store: RemoteStore }> {
   const server = await startServer(t)
   const store = await openStore(t, `valkey://${server.host}:${server.port}`, { answerDeadlineMs })
   await store.create(ID, sessionOf(), START)

@@ -2,7 +2,7 @@
 import slotOf from 'cluster-key-slot'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import type { SessionId, SessionStore } from '../../../src/session.js'
+import type { SessionId, RemoteStore } from '../../../src/session.js'
 import { keysOf } from '../../../src/stores/valkey/layout.js'
 import { dump, idOf, json, reading, sessionOf, START, writing } from '../../store-suite.js'
 import { startCluster, type Cluster } from './cluster.js'
@@ -22,7 +22,7 @@ function idsOfOneSlot (count: number): SessionId[] {
 }
 
 /** Everything that a session is used for, over and over, by one after the other; what did not go as it should. */
-function use (store: SessionStore, id: SessionId): () => Promise<unknown[]> {
+function use (store: RemoteStore, id: SessionId): () => Promise<unknown[]> {
   const faults: unknown[] = []
   const stopping = new AbortController()
   const session = sessionOf({ duration: 10, deleteSession: false })

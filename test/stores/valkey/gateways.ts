@@ -5,7 +5,7 @@ import { buildApp } from '../../../src/app.js'
 import type { CommandName } from '../../../src/commands/index.js'
 import { executeOne } from '../../../src/envelope.js'
 import { createGateway, type Gateway, type GatewayOptions } from '../../../src/protocol/gateway.js'
-import type { SessionId, SessionStore } from '../../../src/session.js'
+import type { SessionId, RemoteStore } from '../../../src/session.js'
 import { valkeyStore } from '../../../src/stores/valkey/store.js'
 import { keysOf } from '../../../src/stores/valkey/layout.js'
 import { parseValkeyUrl } from '../../../src/stores/valkey/url.js'
@@ -17,7 +17,7 @@ export type ValkeyStoreOptions = NonNullable<Parameters<typeof valkeyStore>[1]>
 export type Reply = Record<string, any> | undefined
 
 export interface TestGateway {
-  readonly store: SessionStore
+  readonly store: RemoteStore
   readonly gateway: Gateway
   readonly app: FastifyInstance
   /** The content of the reply; undefined for a command that had nothing to say. */
@@ -25,7 +25,7 @@ export interface TestGateway {
 }
 
 /** Opens a store that is closed with the test, once it can be used. */
-export async function openStore (t: Test, url: string, options: ValkeyStoreOptions = {}): Promise<SessionStore> {
+export async function openStore (t: Test, url: string, options: ValkeyStoreOptions = {}): Promise<RemoteStore> {
   const store = valkeyStore(parseValkeyUrl(url), { answerDeadlineMs: 10_000, ...options })
   t.teardown(async () => await store.close())
   await store.opened
@@ -53,7 +53,7 @@ function contentOf (text: string | undefined): Reply {
 }
 
 /** Opens stores in one server, which is started for the first of them: each is empty, and none sees another one. */
-export function freshStores (t: Test): () => Promise<SessionStore> {
+export function freshStores (t: Test): () => Promise<RemoteStore> {
   let server: Promise<Server> | undefined
   let count = 0
   return async () => {

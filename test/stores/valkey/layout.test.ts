@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import t, { type Test } from 'tap'
 import { sessionId } from '../../../src/protocol/gateway.js'
-import { deadline, type Session, type SessionStore } from '../../../src/session.js'
+import { deadline, type Session, type RemoteStore } from '../../../src/session.js'
 import { ENGINE_GRACE_MS, timesOf } from '../../../src/stores/valkey/layout.js'
 import { dump, ID, idOf, json, reading, sessionOf, set, START, writing } from '../../store-suite.js'
 import { startCluster } from './cluster.js'
@@ -14,7 +14,7 @@ import type { Node } from './view.js'
 
 const STAY = `${hashOf(ID)}:stay`
 
-async function open (t: Test): Promise<{ server: Server, store: SessionStore }> {
+async function open (t: Test): Promise<{ server: Server, store: RemoteStore }> {
   const server = await startServer(t)
   return { server, store: await openStore(t, `valkey://${server.host}:${server.port}`) }
 }
@@ -234,7 +234,7 @@ t.test('without any gateway the engine frees what is over by itself', needs(), a
 
 t.test('two prefixes in one database do not see each other', needs(), async t => {
   const server = await startServer(t)
-  const [a, b] = await Promise.all(['x', 'x:y'].map(async prefix => await openStore(t, `valkey://${server.host}:${server.port}?prefix=${prefix}`))) as [SessionStore, SessionStore]
+  const [a, b] = await Promise.all(['x', 'x:y'].map(async prefix => await openStore(t, `valkey://${server.host}:${server.port}?prefix=${prefix}`))) as [RemoteStore, RemoteStore]
   const session = sessionOf({ duration: 10, deleteSession: false })
   for (const [index, store] of [a, b].entries()) await store.restore({ id: ID, session, keys: new Map([['k', json(index)]]) }, START)
   t.strictSame([await dump(a, ID, START), await dump(b, ID, START)], [[['k', '0']], [['k', '1']]])

@@ -1,7 +1,7 @@
 // Stores that are watched, and accesses that go on while a test breaks something.
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
-import type { Access, SessionId, SessionStore } from '../../../src/session.js'
+import type { Access, SessionId, RemoteStore } from '../../../src/session.js'
 import { StatusError } from '../../../src/status.js'
 import { valkeyStore } from '../../../src/stores/valkey/store.js'
 import { parseValkeyUrl } from '../../../src/stores/valkey/url.js'
@@ -23,7 +23,7 @@ const TICK_MS = 5
 const LONGEST_TICK_MS = 20
 
 export interface Watched {
-  readonly store: SessionStore
+  readonly store: RemoteStore
   /** What onAvailability() was told, in order. */
   readonly told: Array<string | undefined>
   readonly reports: string[]
@@ -72,7 +72,7 @@ export function put (value: unknown, key = 'n'): Access<boolean> {
 }
 
 /** What a session has counted. */
-export async function countOf (store: SessionStore, id: SessionId): Promise<number> {
+export async function countOf (store: RemoteStore, id: SessionId): Promise<number> {
   return Number(new Map(await dump(store, id, START)).get('n') ?? 0)
 }
 
@@ -125,12 +125,12 @@ export interface Load {
 }
 
 /** Has sessions made. */
-export async function make (store: SessionStore, ids: readonly SessionId[]): Promise<void> {
+export async function make (store: RemoteStore, ids: readonly SessionId[]): Promise<void> {
   await Promise.all(ids.map(async id => await store.create(id, sessionOf(), START)))
 }
 
 /** Accesses that follow each other, so many at a time and in turn on each of these sessions, until they are stopped. */
-export function load (t: Test, store: SessionStore, ids: readonly SessionId[], { width = 8, access = increment, pause = 1 }: { width?: number, access?: Access<unknown> | ((n: number) => Access<unknown>), pause?: number } = {}): Load {
+export function load (t: Test, store: RemoteStore, ids: readonly SessionId[], { width = 8, access = increment, pause = 1 }: { width?: number, access?: Access<unknown> | ((n: number) => Access<unknown>), pause?: number } = {}): Load {
   const tallies = new Map(ids.map(id => [id, { done: 0, unknown: 0, refused: 0 }]))
   const strange: unknown[] = []
   const fates: Fate[] = []
@@ -206,7 +206,7 @@ function workOf (): number {
 }
 
 /** Fails unless each session has counted every increment that succeeded, and none that it was not told of. */
-export async function isCounted (t: Test, store: SessionStore, { tallies, strange }: Load): Promise<void> {
+export async function isCounted (t: Test, store: RemoteStore, { tallies, strange }: Load): Promise<void> {
   t.strictSame(strange, [])
   for (const [id, { done, unknown }] of tallies) {
     const count = await countOf(store, id)
@@ -218,7 +218,7 @@ export async function isCounted (t: Test, store: SessionStore, { tallies, strang
 export const own = (n: number): Access<boolean> => put(n, `k${n}`)
 
 /** Fails unless every key of own() that was acknowledged is there, and none of which it was said that nothing was changed. */
-export async function isWritten (t: Test, store: SessionStore, { tallies, strange, fates }: Load): Promise<void> {
+export async function isWritten (t: Test, store: RemoteStore, { tallies, strange, fates }: Load): Promise<void> {
   t.strictSame(strange, [])
   const keys = new Map(await Promise.all([...tallies.keys()].map(async id => [id, new Map(await dump(store, id, START))] as const)))
   const wrong = fates.filter(({ n, id, fate }) => fate !== 'unknown' && (keys.get(id)?.has(`k${n}`) ?? false) !== (fate === 'done'))

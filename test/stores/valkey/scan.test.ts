@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import type { SessionId, SessionStore } from '../../../src/session.js'
+import type { SessionId, RemoteStore } from '../../../src/session.js'
 import { idOf, json, sessionOf, set, START } from '../../store-suite.js'
 import { startCluster } from './cluster.js'
 import { hashOf, openStore } from './gateways.js'
@@ -14,13 +14,13 @@ const COUNT = 1_200
 const IDS = Array.from({ length: COUNT }, (_, n) => idOf(n))
 
 /** Adds sessions of two keys each; every third one is due after 10 s, and of those every second one stays. */
-async function fill (store: SessionStore, ids: readonly SessionId[] = IDS): Promise<void> {
+async function fill (store: RemoteStore, ids: readonly SessionId[] = IDS): Promise<void> {
   await Promise.all(ids.map(async (id, n) => await store.restore({
     id, session: sessionOf({ duration: n % 3 === 0 ? 10 : 0, deleteSession: n % 2 === 0 }), keys: new Map([['a', json(n)], ['b', json(n)]]),
   }, START)))
 }
 
-async function idsOf (store: SessionStore, now: number): Promise<SessionId[]> {
+async function idsOf (store: RemoteStore, now: number): Promise<SessionId[]> {
   const ids: SessionId[] = []
   for await (const { id, keys } of store.copies(now)) {
     ids.push(id)
@@ -29,7 +29,7 @@ async function idsOf (store: SessionStore, now: number): Promise<SessionId[]> {
   return ids
 }
 
-async function openCluster (t: Test, answerDeadlineMs = 10_000): Promise<{ masters: readonly Server[], store: SessionStore }> {
+async function openCluster (t: Test, answerDeadlineMs = 10_000): Promise<{ masters: readonly Server[], store: RemoteStore }> {
   const { masters, seeds } = await startCluster(t)
   return { masters, store: await openStore(t, `valkey://${seeds.join(',')}?cluster=true`, { answerDeadlineMs }) }
 }

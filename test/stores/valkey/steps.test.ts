@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap'
 import { COMMAND_NAMES, type CommandName } from '../../../src/commands/index.js'
 import type { JsonText } from '../../../src/json/text.js'
-import type { Access, SessionStore } from '../../../src/session.js'
+import type { Access, RemoteStore } from '../../../src/session.js'
 import { dump, ID, json, reading, sessionOf, set, START, writing } from '../../store-suite.js'
 import { batchLength } from '../../../src/stores/valkey/batch.js'
 import { freshStores, openGateways, openStore, type TestGateway } from './gateways.js'
@@ -143,7 +143,7 @@ t.test('commands of one session that come together share their calls', needs(), 
 })
 
 /** Calls accesses one right after the other, so that all but the first wait for it and then share a step. */
-async function together (store: SessionStore, accesses: ReadonlyArray<Access<unknown>>): Promise<unknown[]> {
+async function together (store: RemoteStore, accesses: ReadonlyArray<Access<unknown>>): Promise<unknown[]> {
   const [, ...answers] = await Promise.all([writing({}), ...accesses].map(async access => (await store.access(ID, START, access).catch((error: Error) => ({ reply: error.message })))?.reply))
   return answers
 }
