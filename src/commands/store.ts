@@ -10,7 +10,7 @@ export function entryFault (key: string, value: JsonText): StatusName | undefine
   return keyFault(key) ?? (value === 'null' ? 'ValueTypeInvalid' : undefined)
 }
 
-/** The status of each key of a command, by its number. */
+/** Status numbers by key. */
 export type Statuses = Map<string, number>
 
 /** The keys that can be stored. */
@@ -18,7 +18,7 @@ function storable (keys: ReadonlyMap<string, JsonText>): Map<string, JsonText> {
   return new Map([...keys].filter(([key, value]) => entryFault(key, value) === undefined))
 }
 
-/** What becomes of each key. @param stored of one that can be stored */
+/** The status of each key. @param stored gives the status of a key that can be stored */
 function statusesOf (keys: ReadonlyMap<string, JsonText>, stored: (key: string) => StatusName): Statuses {
   return new Map([...keys].map(([key, value]) => [key, statusNumber(entryFault(key, value) ?? stored(key))]))
 }
@@ -26,7 +26,7 @@ function statusesOf (keys: ReadonlyMap<string, JsonText>, stored: (key: string) 
 const KEY_SET = statusNumber('KeySet')
 const KEY_UPDATED = statusNumber('KeyUpdated')
 
-/** The reply of a quiet command: nothing, unless some key was not stored; then those keys. */
+/** The reply of a quiet command: the keys that were not stored; undefined when all were. */
 function quietReply (tkn: string, statuses: Statuses) {
   const failed = new Map([...statuses].filter(([, status]) => status !== KEY_SET && status !== KEY_UPDATED))
   return failed.size === 0 ? undefined : { tkn, keys: failed }
@@ -34,7 +34,7 @@ function quietReply (tkn: string, statuses: Statuses) {
 
 interface StoreValues { readonly tkn: string, readonly keys: ReadonlyMap<string, JsonText> }
 
-/** Stores every key that can be. */
+/** Stores every key that can be stored. */
 function setPlan ({ tkn, keys }: StoreValues): Plan<{ tkn: string, keys: Statuses }> {
   return {
     reads: { has: [...keys.keys()] },
@@ -43,7 +43,7 @@ function setPlan ({ tkn, keys }: StoreValues): Plan<{ tkn: string, keys: Statuse
   }
 }
 
-/** Stores the keys that are new. */
+/** Stores the keys that do not exist yet. */
 function addPlan (quiet: boolean) {
   return ({ tkn, keys }: StoreValues): Plan<{ tkn: string, keys: Statuses }> => ({
     reads: { has: [...keys.keys()] },

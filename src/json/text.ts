@@ -1,2 +1,2 @@
-/** A JSON value as the exact text it arrived in: valid RFC 8259, well-formed Unicode, never the empty string. */
+/** A JSON value as the exact text that it arrived in: valid JSON (RFC 8259), well-formed Unicode, never the empty string. */
 export type JsonText = string & { readonly JsonText: unique symbol }

@@ -6,7 +6,7 @@ import { reading, type DamagedFile } from './damaged-file.js'
 import { BIG, DataFileError, flagsOf, PAGE_BYTES, valueAt, valueBytes } from './pages.js'
 import { compareNumbers, numberOf, walker } from './walk.js'
 
-/** The pages that a state of a file does not use. */
+/** The pages that a state of a file lists as free. */
 export interface FreePages {
   readonly set: PageSet
   readonly count: number
@@ -16,8 +16,8 @@ export interface FreePages {
 const MAX_PAGES_BEYOND = 2 ** 20
 
 /**
- * Reads the free list, of which it takes all or nothing: one that is not whole says of no page that it is in use.
- * @throws {DataFileError}
+ * Reads the free list, all or nothing: an incomplete one cannot show that a page is in use.
+ * @throws {DataFileError} when any part of the list is damaged
  */
 export function freePages (file: DamagedFile, { txnId, lastPage, free }: Meta): FreePages {
   if (lastPage > file.pages + MAX_PAGES_BEYOND) throw new DataFileError(`pages 0 and 1: say that the last page is ${lastPage}`)
@@ -35,7 +35,7 @@ export function freePages (file: DamagedFile, { txnId, lastPage, free }: Meta): 
       set.add(first, run)
     })
   }))
-  // Each transaction writes it, because it notes what the last one had in use.
+  // Every transaction writes to the free list, to note the pages of the state before it that it replaces.
   if (free.root !== undefined && last !== txnId) throw new DataFileError(`the free list: is of transaction ${last}, not of ${txnId}`)
   return { set, count }
 }
