@@ -97,7 +97,7 @@ export class DamagedData {
     while (proof.next().done !== true) yield this.#met()
   }
 
-  /** Whether no table has anything that could be read. */
+  /** Whether no table has a root or a part. */
   get isEmpty (): boolean {
     return [...this.#tables.values()].every(({ root, parts }) => root === undefined && parts.length === 0)
   }

@@ -193,11 +193,14 @@ function bigValue ({ file, newest, refuse, taken }: Search, leaf: Buffer, node: 
     file.read(first, OVERFLOW, newest, head)
     const said = head.readUInt32LE(20)
     if (said !== count) throw new DataFileError(`page ${first}: is the first of ${said} pages, not of ${count}`)
+    // Before the loop, because a damaged count can be in the billions. The value can end before the last of its pages does.
+    if (Math.max((first + count - 1) * PAGE_BYTES + 1, first * PAGE_BYTES + HEADER_BYTES + size) > file.bytes) {
+      throw new DataFileError(`page ${first + count - 1}: is in use, but the file ends before its end`)
+    }
     for (let number = first; number < first + count; number++) {
       const fault = taken.has(number) ? 'is in use in two places' : refuse(number, txnIdOf(head))
       if (fault !== undefined) throw new DataFileError(`page ${number}: ${fault}`)
     }
-    if (first * PAGE_BYTES + HEADER_BYTES + size > file.bytes) throw new DataFileError(`page ${first + count - 1}: is in use, but the file ends before its end`)
     const value = Buffer.allocUnsafe(size)
     file.part(first * PAGE_BYTES + HEADER_BYTES, size, value, 0)
     return value

@@ -12,15 +12,15 @@ export interface FreePages {
   readonly count: number
 }
 
-/** More pages than that beyond the end of the file are not free, but a number that is damaged. */
-const MAX_PAGES_BEYOND = 2 ** 20
+/** A last page after this one (at 1 TiB) and after the file's end is a damaged number: reading takes a bit of memory for each page. */
+const MAX_LAST_PAGE = 2 ** 28
 
 /**
  * Reads the free list, all or nothing: an incomplete one cannot show that a page is in use.
  * @throws {DataFileError} when any part of the list is damaged
  */
 export function freePages (file: DamagedFile, { txnId, lastPage, free }: Meta): FreePages {
-  if (lastPage > file.pages + MAX_PAGES_BEYOND) throw new DataFileError(`pages 0 and 1: say that the last page is ${lastPage}`)
+  if (lastPage > Math.max(file.pages, MAX_LAST_PAGE)) throw new DataFileError(`pages 0 and 1: say that the last page is ${lastPage}`)
   const set = pageSet(file.pages)
   const pages = pagesOf(file.fd, lastPage)
   const leaf = Buffer.allocUnsafeSlow(PAGE_BYTES)

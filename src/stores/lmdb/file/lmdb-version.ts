@@ -5,7 +5,8 @@
  *
  * - The bytes of the data file, which lmdb changed from those of LMDB 0.9: headers of pages, nodes and meta pages, the largest
  *   node and the largest key (pages.ts), the flags and the order of the two meta pages, and what a failed write leaves there
- *   (meta.ts), the lists of free pages (free-list.ts), what a compacting backup makes of all of them (check.ts, meta.ts).
+ *   (meta.ts), the lists of free pages (free-list.ts), what a compacting backup makes of all of them (check.ts, meta.ts,
+ *   page-reader.ts, state.ts), how deep a tree can be (damaged-tree.ts).
  * - The size of the lock file: LOCK_FILE_BYTES (../check.ts).
  * - The texts of errors, and the size of the buffer that one is written to: MDB_PANIC, MDB_BAD_TXN, MDB_CORRUPTED, MDB_PAGE_NOTFOUND,
  *   MDB_INVALID, "Attempting to write page", "no space left" (../faults.ts), and that an error has a `code` (../guard.ts).
