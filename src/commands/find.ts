@@ -16,7 +16,7 @@ import { EXAMPLE_TOKEN, optionalKeyNamesParam, tknParam, Token } from './schemas
 
 type Found = Array<readonly [string, JsonText]>
 
-/** The values to search, sorted by key. */
+/** The values to search, sorted by key. @throws {StatusError} ValueSize when they are too long together */
 function candidates (view: View, keys: readonly string[] | undefined): Found {
   const found: Found = []
   let length = 0
@@ -35,7 +35,7 @@ function * named (view: View, keys: readonly string[]): Iterable<readonly [strin
   }
 }
 
-/** What a search makes of the values: the reply without the token. */
+/** Searches the values and returns the reply without the token. */
 type Search = (entries: Found) => { keys?: string[] | Map<string, JsonText>, paths?: Map<string, string[]> }
 
 function searchByOperator (path: Path, operator: Operator, operand: JsonText): Search {
@@ -64,7 +64,7 @@ function searchByQuery (path: Path, rsp: string): Search {
   }
 }
 
-/** The normalized paths of what is selected in each value, without the values where nothing is. */
+/** The normalized paths that a query selects, by key; a key in whose value it selects nothing is left out. */
 function pathsOf (select: (value: JsonText) => Selected[], entries: Found): Map<string, string[]> {
   const selected = entries.map(([key, value]) => [key, select(value).map(({ path }) => path)] as const)
   return new Map(selected.filter(([, paths]) => paths.length > 0))
@@ -82,14 +82,14 @@ const operators = {
   '<=': operand('less than or equal to'),
 } satisfies Record<Operator, object>
 
-const OPERATORS = Object.keys(operators) as Operator[] // Its keys, by `satisfies`.
+const OPERATORS = Object.keys(operators) as Operator[] // `satisfies` allows no other keys.
 
-/** A parameter that is unknown was meant as the operator when the command has none. */
+/** The status for an unknown parameter: in a command without an operator, the client meant it as one. */
 function unknown (given: Given): StatusName {
   return given.has('rsp') || OPERATORS.some(operator => given.has(operator)) ? 'CommandSyntax' : 'FindInvalidOperator'
 }
 
-/** The one operator of the command, if it has one. */
+/** The operator of the command, if any. @throws {StatusError} CommandSyntax when there is a second one, or one and rsp */
 function theOperator (values: { readonly [O in Operator]?: JsonText }, rsp: string | undefined): Operator | undefined {
   const [operator, second] = OPERATORS.filter(operator => values[operator] !== undefined)
   const extra = rsp === undefined ? second : operator

@@ -6,7 +6,7 @@ import { SH_END, SH_END_ALL, SH_EXISTS, SH_INFO, SH_INFO_ALL, SH_NEW, SH_OPEN, S
 import { KV_ADD, KV_ADDQ, KV_CLEAR_SET, KV_SET, KV_SETQ } from './store.js'
 import { KV_APPEND, KV_MERGE, KV_UPDATE } from './values.js'
 
-/** The table: every command of PROTOCOL 4. What is here exists on every surface, in the OpenAPI document and in the tests. */
+/** Every command of PROTOCOL 4. All surfaces, the OpenAPI document and the tests take their commands from this table. */
 export const COMMANDS = {
   SH_NEW,
   SH_OPEN,
@@ -37,9 +37,8 @@ export const COMMANDS = {
 export type CommandName = keyof typeof COMMANDS
 
 /** The names in the order of the table. */
-export const COMMAND_NAMES = Object.keys(COMMANDS) as CommandName[] // Its keys, by `satisfies`.
+export const COMMAND_NAMES = Object.keys(COMMANDS) as CommandName[] // These are all of its keys.
 
-/** Whether there is a command of this name. */
 export function isCommand (name: string): name is CommandName {
   return Object.hasOwn(COMMANDS, name)
 }

@@ -10,7 +10,7 @@ import { count, EXAMPLE_TOKEN, KeyNames, keyNamesParam, Keys, st, statusReply, t
 
 const ok = statusNumber('Ok')
 
-/** Refuses more text than one reply may carry, before it is put together. */
+/** Refuses a reply that is too long before it is built. @param length in characters @throws {StatusError} ValueSize, for `param` */
 export function assertReadable (length: number, param: string): void {
   if (length > MAX_REPLY_CHARACTERS) {
     throw new StatusError('ValueSize', param, `The values together are longer than ${MAX_REPLY_CHARACTERS} characters: ask for fewer at a time.`)
@@ -40,7 +40,7 @@ export const KV_GET = keyCommand({
   readOnly: true,
   plan: ({ tkn, keys }) => ({
     reads: { get: keys },
-    // JsonValue's writer takes null as well: it stands for a key that does not exist.
+    // The cast hides null, which stands for a key that does not exist; JsonValue's writer accepts it too.
     decide: view => ({ reply: { tkn, keys: valuesOf(view, keys) as Map<string, JsonText> } }),
   }),
 })
@@ -84,10 +84,10 @@ export const KV_COUNT = keyCommand({
   plan: ({ tkn }) => ({ reads: {}, decide: view => ({ reply: { st: ok, tkn, cnt: view.size } }) }),
 })
 
-/** Begins every cursor, so that none is empty: the empty string is a key too, and may be the last of a page. */
+/** Every cursor starts with this, so that none is empty: the empty string is a valid key, and can be the last of a page. */
 const AFTER = 'a'
 
-/** A cursor is the last name of the page before, so that it holds whatever happens to the keys meanwhile. */
+/** A cursor encodes the last name of the previous page, so it stays valid when keys change. @throws {StatusError} CommandSyntax */
 function decodeCursor (cursor: string): string {
   const name = Buffer.from(cursor.slice(AFTER.length), 'base64url').toString()
   if (encodeCursor(name) !== cursor) throw new StatusError('CommandSyntax', 'cursor', 'Not a cursor that this server gave.')
@@ -118,7 +118,7 @@ export const KV_KEYS = keyCommand({
   example: { params: { tkn: EXAMPLE_TOKEN, prefix: 'item:', limit: 2 }, reply: { st: 1, tkn: EXAMPLE_TOKEN, keys: ['item:1', 'item:2'], cursor: 'aaXRlbToy' } },
   readOnly: true,
   plan: ({ tkn, prefix = '', limit = Infinity, cursor }) => ({
-    // One more than the page, to know whether there is a next one.
+    // One name more than the page shows whether there is a next page.
     reads: { list: { prefix, after: cursor === undefined ? undefined : decodeCursor(cursor), limit: limit + 1 } },
     decide: view => {
       const names = view.names()

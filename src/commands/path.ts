@@ -6,14 +6,14 @@ import type { JsonText } from '../json/text.js'
 import { required } from '../protocol/param.js'
 import { StatusError, type StatusName } from '../status.js'
 
-/** A path of KV_UPDATE or KV_FIND, parsed. */
+/** A parsed path of KV_UPDATE or KV_FIND. */
 export type Path =
   | { readonly kind: 'pointer', readonly tokens: readonly string[] }
   | { readonly kind: 'jsonpath', select (value: JsonText): Selected[], selectsAny (value: JsonText): boolean }
 
 const DESCRIPTION = 'A JSON Pointer (RFC 6901: empty, or starting with "/") or a JSONPath (RFC 9535: starting with "$").'
 
-/** The parameter `path`. @param missing the status of a command without one */
+/** The parameter `path`. @param missing the status when it is missing */
 export function pathParamOf (missing: StatusName) {
   return required(Type.String({ description: DESCRIPTION }), { missing })
 }
@@ -32,7 +32,7 @@ export function parsePath (text: string): Path {
   throw new StatusError('PathInvalid', 'path', DESCRIPTION)
 }
 
-/** Looks inside values on behalf of a path. @throws {StatusError} ValueSize when that takes too long */
+/** Runs a search along a path. @throws {StatusError} ValueSize when it takes too long or too much memory */
 export function searching<T> (task: () => T): T {
   try {
     return limited(task)

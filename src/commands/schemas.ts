@@ -4,7 +4,7 @@ import { optional, required } from '../protocol/param.js'
 import { JsonValue, MapOf } from '../protocol/schema.js'
 import type { StatusName } from '../status.js'
 
-// The parameters and members that several commands have. What has an $id is a named component of the OpenAPI document.
+// Parameters and reply members that several commands share. A schema with an $id is a named component of the OpenAPI document.
 
 /** The token in every example. */
 export const EXAMPLE_TOKEN = 'p0Rt2zKqT1m3Zb7Xy9AeVw'
@@ -27,10 +27,10 @@ export const KeyStatuses = MapOf(Type.Integer({ format: 'int32' }), {
   description: 'For each key the status number of what was done to it, such as 20 (KeySet) or 21 (KeyUpdated).',
 })
 
-/** What the commands answer that do something to each key. */
+/** The reply of the commands that give each key a status of its own. */
 export const statusReply = Type.Object({ tkn: Token, keys: KeyStatuses })
 
-/** Whole seconds. */
+/** A time in whole seconds. */
 export function seconds (description: string) {
   return Type.Integer({ minimum: 0, maximum: MAX_DURATION_S, format: 'int64', description })
 }
@@ -51,14 +51,14 @@ export const ExpiryInfo = Type.Object({
 
 export const st = Type.Integer({ format: 'int32', description: 'Status number; 1 is Ok.' })
 
-/** A number of things. */
+/** A count, from 0. */
 export function count (description: string) {
   return Type.Integer({ minimum: 0, format: 'int64', description })
 }
 
 export const name = Type.String({ description: 'The name of the session.' })
 
-/** Name, type and length of a session's name (PROTOCOL 4, SH_NEW). */
+/** What is wrong with a session's name: its encoding, or its length in bytes (PROTOCOL 4, SH_NEW); undefined when nothing is. */
 function nameFault (value: string): StatusName | undefined {
   if (!value.isWellFormed()) return 'ValueTypeInvalid'
   return value === '' || isLonger(value, MAX_NAME_BYTES) ? 'ValueSize' : undefined
@@ -76,7 +76,7 @@ export const nameParam = required(
 
 export const keysParam = required(Keys)
 
-/** An array that holds something else than strings is an array all the same: its own status says so. */
+/** An array with items that are not strings has the right type, so it gets a status of its own: KeyTypeInvalid. */
 export const keyNamesParam = (() => {
   const param = required(KeyNames, { beyond: namesFault })
   return {

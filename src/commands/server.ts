@@ -4,7 +4,7 @@ import { statusNumber } from '../status.js'
 import { VERSION } from '../version.js'
 import { st } from './schemas.js'
 
-/** The version of PROTOCOL that this server speaks: that of NemesisDB it is compatible with. */
+/** The version of the protocol that this server speaks: the NemesisDB version that it is compatible with. */
 const PROTOCOL_VERSION = '0.3'
 
 export const SV_INFO = command({

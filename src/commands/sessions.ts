@@ -9,10 +9,10 @@ import { count, EXAMPLE_TOKEN, expiryParam, ExpiryInfo, name, nameParam, seconds
 
 const ok = statusNumber('Ok')
 
-/** Tokens that SH_EXISTS looks up before it lets other requests have their turn. */
+/** How many tokens SH_EXISTS looks up before it lets other requests run. */
 const TOKENS_PER_TURN = 1000
 
-/** PROTOCOL 4: what SH_INFO says of a session's expiry. `time` is rounded up: at that second the session has expired. */
+/** What SH_INFO says of a session's expiry (PROTOCOL 4). `time`, in seconds, is rounded up: by then the session has expired. */
 function expiryInfo (session: Session) {
   const { duration, idle } = session
   const at = deadline(session)
@@ -119,7 +119,7 @@ export const SH_EXISTS = command({
     for (let start = 0; start < tkns.length; start += TOKENS_PER_TURN) {
       if (start > 0) await nextTurn()
       const some = tkns.slice(start, start + TOKENS_PER_TURN)
-      // All at once: a store at the other end of a network is asked once and not a thousand times.
+      // All at once, so that a store across a network takes one round trip and not a thousand.
       const found = await Promise.all(some.map(async tkn => await gateway.store.find(sessionId(tkn), now)))
       exist.push(...some.filter((_, index) => found[index] !== undefined))
     }

@@ -10,7 +10,7 @@ export function entryFault (key: string, value: JsonText): StatusName | undefine
   return keyFault(key) ?? (value === 'null' ? 'ValueTypeInvalid' : undefined)
 }
 
-/** The status of each key of a command, by its number. */
+/** Status numbers by key. */
 export type Statuses = Map<string, number>
 
 /** Keys with their values, of which all can be stored but those with a fault. */
@@ -32,7 +32,7 @@ function storable (keys: ReadonlyMap<string, JsonText>): Storable {
   return { writes, faults }
 }
 
-/** What becomes of each key. @param stored of one that can be stored, as a number */
+/** The status of each key. @param stored gives the status number of a key that can be stored */
 function statusesOf (keys: ReadonlyMap<string, JsonText>, { faults }: Storable, stored: (key: string) => number): Statuses {
   const statuses: Statuses = new Map()
   for (const key of keys.keys()) {
@@ -48,7 +48,7 @@ const KEY_EXISTS = statusNumber('KeyExists')
 
 const isNew = (): number => KEY_SET
 
-/** The reply of a quiet command: nothing, unless some key was not stored; then those keys. */
+/** The reply of a quiet command: the keys that were not stored; undefined when all were. */
 function quietReply (tkn: string, statuses: Statuses) {
   const failed = new Map([...statuses].filter(([, status]) => status !== KEY_SET && status !== KEY_UPDATED))
   return failed.size === 0 ? undefined : { tkn, keys: failed }
@@ -56,7 +56,7 @@ function quietReply (tkn: string, statuses: Statuses) {
 
 interface StoreValues { readonly tkn: string, readonly keys: ReadonlyMap<string, JsonText> }
 
-/** Stores every key that can be. */
+/** Stores every key that can be stored. */
 function setPlan ({ tkn, keys }: StoreValues): Plan<{ tkn: string, keys: Statuses }> {
   const all = storable(keys)
   return {
@@ -66,7 +66,7 @@ function setPlan ({ tkn, keys }: StoreValues): Plan<{ tkn: string, keys: Statuse
   }
 }
 
-/** Stores the keys that are new. */
+/** Stores the keys that do not exist yet. */
 function addPlan (quiet: boolean) {
   return ({ tkn, keys }: StoreValues): Plan<{ tkn: string, keys: Statuses }> => {
     const all = storable(keys)

@@ -14,13 +14,13 @@ import { entryFault, type Statuses } from './store.js'
 import { parsePath, pathParam, searching, type Path } from './path.js'
 import { count, EXAMPLE_TOKEN, keyParam, keysParam, st, statusReply, tknParam, Token } from './schemas.js'
 
-/** What becomes of one key: its new value (null removes it) if there is one, and the status. */
+/** The outcome for one key: its status, and its new value if it changes (null removes the key). */
 interface Change {
   readonly status: StatusName
   readonly value?: JsonText | null
 }
 
-/** Makes a change of every key, and leaves alone those whose change has no value. */
+/** Applies `change` to every key; a key keeps its value when the change has none. */
 function changeEach (keys: ReadonlyMap<string, JsonText>, view: View, change: (operand: JsonText, current: JsonText | undefined, key: string) => Change) {
   const writes = new Map<string, JsonText | null>()
   const statuses: Statuses = new Map()
@@ -85,7 +85,7 @@ export const KV_MERGE = keyCommand({
   }),
 })
 
-/** Opens a value as far as a path needs, and finds the places that it selects. */
+/** Scans a value as deep as a path needs, and finds the nodes that the path selects. */
 function places (path: Path, current: JsonText): { document: Document, nodes: Node[] } {
   const document = scanText(current, path.kind === 'pointer' ? along(path.tokens, undefined) : openAll)
   const locations = path.kind === 'pointer' ? [path.tokens] : path.select(current).map(({ location }) => location)
@@ -99,13 +99,13 @@ function updated (path: Path, current: JsonText, value: JsonText): { text: JsonT
     throw new StatusError('ValueSize', 'value', `A value can grow to ${MAX_VALUE_CHARACTERS} characters at most.`)
   }
   const { text, count } = replace(document, nodes, value)
-  // The scalar null can only stand where the whole value was replaced.
+  // The text is null only when the path selects the whole value.
   if (text === 'null') throw new StatusError('ValueTypeInvalid', 'value')
   assertDepth(text)
   return { text, cnt: count }
 }
 
-/** A value put into another one may nest deeper than any value could arrive. */
+/** Refuses a value that, put into another one, nests too deep. @throws {StatusError} ValueSize */
 function assertDepth (text: JsonText): void {
   try {
     scanText(text, undefined)

@@ -3,7 +3,7 @@ import { compareDecimals } from './decimal.js'
 import { decodeString, type Document, type Node, openAll, scanText } from './scanner.js'
 import type { JsonText } from './text.js'
 
-/** The operators of KV_FIND other than `==`, and what each makes of an order. */
+/** The operators of KV_FIND other than `==`. Each says whether an order (below 0, 0 or above 0) satisfies it. */
 const ORDERS = {
   '>': (order: number) => order > 0,
   '>=': (order: number) => order >= 0,
@@ -13,16 +13,16 @@ const ORDERS = {
 
 export type Operator = '==' | keyof typeof ORDERS
 
-/** A value in its document, fully opened. */
+/** A fully opened node and its document. */
 interface Placed {
   readonly document: Document
   readonly node: Node
 }
 
 /**
- * Whether a value `operator` an operand holds (PROTOCOL 4): numbers by value, however they are written; strings by code
- * point; false before true. Any other pair can be equal, and is never in order: not even by `>=` and `<=`.
- * @returns a test of a fully opened node
+ * Makes the test `value operator operand` (PROTOCOL 4). Numbers compare by value, however they are written; strings by
+ * code point; false comes before true. Any other pair can be equal but has no order: even `>=` and `<=` are false.
+ * @returns a test for a fully opened node
  */
 export function comparison (operator: Operator, operand: JsonText): (document: Document, node: Node) => boolean {
   const document = scanText(operand, openAll)
@@ -59,7 +59,7 @@ function equal (a: Placed, b: Placed): boolean {
   return true
 }
 
-/** The parts of a container by name or index. */
+/** The items of a container by name or index; of repeated names, the last one counts. */
 function parts (node: Node): Map<string | number, Node> {
   return new Map(node.items?.map((item, index) => [node.names?.[index] ?? index, item]))
 }

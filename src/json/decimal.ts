@@ -2,13 +2,13 @@ interface Decimal {
   readonly negative: boolean
   /** Without leading or trailing zeros; empty for zero. */
   readonly digits: string
-  /** The value is 0.digits times ten to this power. A bigint, because a JSON number's exponent has no greatest value. */
+  /** The value is 0.digits times ten to this power. A bigint, because JSON sets no limit to an exponent. */
   readonly exponent: bigint
 }
 
 const NUMBER = /^(-?)(\d+)(?:\.(\d+))?(?:[eE]\+?(-?\d+))?$/
 
-/** Whole numbers of at most this many characters are exact as JavaScript's. */
+/** A JavaScript number holds every whole number of at most this many characters exactly. */
 const EXACT_DIGITS = 15
 const WHOLE = /^-?\d+$/
 
@@ -39,7 +39,7 @@ function compareMagnitudes (a: Decimal, b: Decimal): number {
 }
 
 /**
- * The order of two JSON numbers by their exact values, however they are written: 1.10 equals 11e-1, and
+ * Compares two JSON numbers by their exact values, however they are written: 1.10 equals 11e-1, and
  * 9007199254740993 is greater than 9007199254740992.
  * @returns less than, equal to or greater than 0
  */

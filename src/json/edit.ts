@@ -1,13 +1,13 @@
 import { type Document, type Node, type Opens, openAll, scanText } from './scanner.js'
 import type { JsonText } from './text.js'
 
-// Every text here is put together from slices of JSON text and JSON punctuation, which is why each cast to JsonText holds.
+// Every text here is built from slices of JSON text and JSON punctuation, so the casts to JsonText are safe.
 
 const membersOpen: Opens = () => undefined
 
 /**
  * Replaces the value at each of the nodes; the rest keeps its exact text.
- * @param nodes of `document`, in any order; one that lies inside another goes with it
+ * @param nodes of `document`, in any order; a node inside another is replaced with that one, and not counted
  * @returns the new text and the number of places replaced
  */
 export function replace (document: Document, nodes: readonly Node[], value: JsonText): { text: JsonText, count: number } {
@@ -27,7 +27,7 @@ export function replace (document: Document, nodes: readonly Node[], value: Json
 
 /**
  * KV_APPEND (PROTOCOL 4): array + array, array + value, string + string, object + object.
- * @returns undefined when the two cannot be put together
+ * @returns undefined for any other pair
  */
 export function append (target: JsonText, addition: JsonText): JsonText | undefined {
   const first = target[0]
@@ -40,7 +40,7 @@ export function append (target: JsonText, addition: JsonText): JsonText | undefi
   return undefined
 }
 
-/** Two arrays' texts as one. */
+/** Concatenates two arrays. */
 function joined (a: string, b: string): string {
   const before = a.slice(1, -1).trimEnd()
   const after = b.slice(1, -1).trimStart()
@@ -49,22 +49,22 @@ function joined (a: string, b: string): string {
 
 interface Member {
   readonly name: string
-  /** Name, colon and value as they stand. */
+  /** Name, colon and value, exactly as written. */
   readonly text: string
   readonly node: Node
 }
 
-/** The members of an opened object in their order, repeated names included. */
+/** The members of an opened object in order, repeated names included. */
 function membersOf (document: Document, node: Node): Member[] {
   return (node.names ?? []).map((name, index) => {
-    const item = node.items?.[index] as Node // Names and items go in pairs.
+    const item = node.items?.[index] as Node // Each name has an item.
     return { name, text: document.slice(item.from, item.end), node: item }
   })
 }
 
 /**
- * An object with some of its members changed; the others keep their text, order and repetitions.
- * @param changes by name the member's new text, or null to remove it; a name that is not there yet is added at the end
+ * Changes some members of an object; the others keep their text, order and repetitions.
+ * @param changes by name, the member's new text, or null to remove it; new names are added at the end
  */
 function changed (members: readonly Member[], changes: ReadonlyMap<string, string | null>): JsonText {
   const pending = new Map(changes)
@@ -73,7 +73,7 @@ function changed (members: readonly Member[], changes: ReadonlyMap<string, strin
     const change = pending.get(name)
     if (!changes.has(name)) texts.push(text)
     else if (change !== undefined) texts.push(change)
-    // Of members of the same name only the first place is kept.
+    // A change replaces the first member of its name, and drops the others.
     pending.delete(name)
   }
   return `{${[...texts, ...pending.values()].filter(text => text !== null).join(',')}}` as JsonText
@@ -88,7 +88,7 @@ function assign (target: JsonText, addition: JsonText): JsonText {
 
 /**
  * Applies a JSON Merge Patch (RFC 7396). Members that the patch does not name keep their exact text and order.
- * @param target undefined when there is nothing yet to patch
+ * @param target undefined when there is no value yet
  */
 export function mergePatch (target: JsonText | undefined, patch: JsonText): JsonText {
   const changes = scanText(patch, openAll)
@@ -99,7 +99,7 @@ function merged (target: JsonText | undefined, patches: Document, patch: Node): 
   if (patch.kind !== 'object') return patches.text(patch)
   const document = scanText(target?.startsWith('{') ? target : '{}' as JsonText, membersOpen)
   const members = membersOf(document, document.root)
-  // Of members of the same name the last one counts.
+  // Of members with the same name, the last one counts.
   const current = new Map(members.map(({ name, node }) => [name, node]))
   const changes = new Map(membersOf(patches, patch).map(({ name, node }) => {
     if (node.kind === 'null') return [name, null]

@@ -15,7 +15,7 @@ export interface Selected {
 
 const environment = new JSONPathEnvironment({ maxRecursionDepth: MAX_DEPTH + 1 })
 
-/** A JSONPath query (RFC 9535), ready to be asked; undefined when it does not parse. */
+/** Parses a JSONPath query (RFC 9535); undefined when it is not valid. */
 export function parseJsonPath (text: string): JSONPathQuery | undefined {
   try {
     return environment.compile(text)
@@ -24,19 +24,19 @@ export function parseJsonPath (text: string): JSONPathQuery | undefined {
   }
 }
 
-/** Whether a query selects anything in a value. As with select(), call it inside limited(). */
+/** Whether a query selects anything in a value. Like select(), call it inside limited(). */
 export function selectsAny (query: JSONPathQuery, value: JsonText): boolean {
   return nodesOf(query, value).next().done !== true
 }
 
-/** One by one, because the library's query() puts arrays of over 100,000 nodes on the stack. */
+/** Gives nodes one by one, because the library's query() puts arrays of over 100,000 nodes on the stack. */
 function nodesOf (query: JSONPathQuery, value: JsonText): ReturnType<JSONPathQuery['lazyQuery']> {
-  return query.lazyQuery(JSON.parse(value) as JSONValue) // JSON.parse gives what JSONValue describes.
+  return query.lazyQuery(JSON.parse(value) as JSONValue) // JSON.parse returns a JSONValue.
 }
 
 /**
  * What a query selects in a value, each place once, in the query's order. A query can take exponential time: call it
- * inside limited(). Numbers inside filters are compared as JavaScript's, as RFC 9535 allows.
+ * inside limited(). Filters compare numbers as JavaScript does, which RFC 9535 allows.
  */
 export function select (query: JSONPathQuery, value: JsonText): Selected[] {
   const places = new Map<string, Selected>()

@@ -1,6 +1,6 @@
-/** A text is not JSON as RFC 8259 has it. */
+/** A text is not valid JSON (RFC 8259). */
 export class JsonError extends Error {
-  /** @param offset byte, counted from 0, that no JSON text could have there; the length when the text ends too early */
+  /** @param offset of the first wrong byte, counted from 0; the length of the text when it ends too early */
   constructor (readonly offset: number, readonly expected: string) {
     super(`byte ${offset}: expected ${expected}`)
     this.name = 'JsonError'
@@ -39,7 +39,7 @@ function isHexDigit (byte: number): boolean {
   return isDigit(byte) || (lower >= 0x61 && lower <= 0x66)
 }
 
-/** Passes white space and scalars, byte by byte. A class, because its position is state that every step moves. */
+/** Reads white space and scalars, byte by byte. A class, because every step moves its position. */
 export class Lexer {
   at = 0
 
@@ -52,7 +52,7 @@ export class Lexer {
 
   /** The byte at the current position, or END. */
   peek (): number {
-    return this.at < this.bytes.length ? this.bytes[this.at] as number : END // In range by the test before it.
+    return this.at < this.bytes.length ? this.bytes[this.at] as number : END // The test before it keeps it in range.
   }
 
   skipSpace (): number {
@@ -86,14 +86,14 @@ export class Lexer {
     return literal.kind
   }
 
-  /** Passes a string; true when it has an escape, so that its text is not its value. */
+  /** Reads past a string; true when it has an escape, so that its text is not its value. @throws {JsonError} */
   string (): boolean {
     const { bytes } = this
     const { length } = bytes
     let escaped = false
     let at = this.at + 1
     while (at < length) {
-      const byte = bytes[at] as number // In range by the loop's condition.
+      const byte = bytes[at] as number // The loop's condition keeps it in range.
       if (byte === QUOTE) {
         this.at = at + 1
         return escaped

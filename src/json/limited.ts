@@ -1,9 +1,9 @@
 import { createContext, Script } from 'node:vm'
 
-/** Milliseconds that a search inside values may take before it is ended. */
+/** Milliseconds after which a search inside values is stopped. */
 export const SEARCH_TIMEOUT_MS = 500
 
-/** A search took longer than SEARCH_TIMEOUT_MS, or more of the stack than there is. */
+/** A search took longer than SEARCH_TIMEOUT_MS, or overflowed the stack. */
 export class SearchLimitError extends Error {
   constructor () {
     super(`the search takes longer than ${SEARCH_TIMEOUT_MS} ms, or too much memory`)
@@ -17,25 +17,25 @@ const script = new Script('run()')
 const context = createContext({ run: () => work() })
 
 /**
- * Runs a pure task that a client's query may make exponentially long, such as a regular expression of RFC 9535, and ends it
- * after SEARCH_TIMEOUT_MS, so that one client cannot hold everybody else's requests. node:vm is the only way to end code
- * that runs synchronously. The task must not call into native modules: it is cut off wherever it stands.
+ * Runs a pure task that a client's query can make exponentially long, such as a regular expression of RFC 9535, and stops it
+ * after SEARCH_TIMEOUT_MS, so that one client cannot block all other requests. node:vm is the only way to stop code
+ * that runs synchronously. The task must not call native modules: it can be stopped at any point.
  *
- * The limit is one of elapsed time, which on a busy machine may pass without the task running; then it runs again, with twice
+ * The limit is elapsed time. On a busy machine that can pass while the task hardly runs; the task then starts again with twice
  * the time, so that it ends however small its share of the machine is.
- * @throws {SearchLimitError}
+ * @throws {SearchLimitError} and what the task throws, but for a RangeError
  */
 export function limited<T> (task: () => T): T {
   work = task
   try {
-    return runWork() as T // What `task` answered.
+    return runWork() as T // The result of `task`.
   } finally {
-    // The task holds the values that it searched.
+    // Otherwise the task would keep the values that it searched in memory.
     work = idle
   }
 }
 
-/** Runs `work` until it ends, or was given the time to. */
+/** Runs `work` until it ends, or has had its processor time. */
 function runWork (): unknown {
   let timeout = SEARCH_TIMEOUT_MS
   while (true) {
@@ -43,7 +43,7 @@ function runWork (): unknown {
     try {
       return script.runInContext(context, { timeout })
     } catch (error) {
-      // A RangeError is what V8 throws when the stack is used up, and a filter of RFC 9535 can use up any.
+      // V8 throws a RangeError when the stack overflows, and a filter of RFC 9535 can overflow any stack.
       if (error instanceof RangeError) throw new SearchLimitError()
       if (!isTimeout(error)) throw error
       if (worked(before) >= SEARCH_TIMEOUT_MS / 2) throw new SearchLimitError()
@@ -52,13 +52,13 @@ function runWork (): unknown {
   }
 }
 
-/** Milliseconds that this process was given a processor for. */
+/** Milliseconds of processor time that this process has used. */
 function worked (since: NodeJS.CpuUsage): number {
   const { user, system } = process.cpuUsage(since)
   return (user + system) / 1000
 }
 
-/** The error comes from the other context, so that it is no instance of this one's Error. */
+/** The error comes from the other context, so it is no instance of this context's Error. */
 function isTimeout (error: unknown): boolean {
   return typeof error === 'object' && error !== null && 'code' in error && error.code === 'ERR_SCRIPT_EXECUTION_TIMEOUT'
 }

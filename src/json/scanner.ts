@@ -3,10 +3,10 @@ import { END, JsonError, Lexer, QUOTE, type Kind } from './lexer.js'
 import type { JsonText } from './text.js'
 import { firstIllFormed } from './utf8.js'
 
-/** Levels of arrays and objects that a JSON text may nest (PROTOCOL 5). */
+/** How many levels of arrays and objects a JSON text may nest (PROTOCOL 5). */
 export const MAX_DEPTH = 128
 
-/** Where a value stands in its document, and its parts if it was opened. Offsets are bytes. */
+/** Where a value is in its document, and its parts if it was opened. Offsets are in bytes. */
 export interface Node {
   readonly kind: Kind
   /** Start of the member's name in an object; otherwise the same as `start`. */
@@ -20,8 +20,8 @@ export interface Node {
 }
 
 /**
- * Which containers get their parts: undefined leaves a value closed, as one slice; a function opens it, and says the
- * same of each of its parts by name or index. It must not scan.
+ * Which containers are opened: undefined leaves a value closed, as one slice; a function opens it, and decides the same for
+ * each of its parts, given the name or index. The function must not scan.
  */
 export type Opens = ((part: string | number) => Opens) | undefined
 
@@ -50,7 +50,7 @@ class Scanner extends Lexer {
     super(bytes, ascii)
   }
 
-  /** Passes a value, and answers its node; `from` is where its member began. */
+  /** Reads past a value and returns its node. @param from where its member starts; -1 when it is not in an object */
   value (opens: Opens, from = -1): Node {
     const start = this.at
     const byte = this.peek()
@@ -70,7 +70,7 @@ class Scanner extends Lexer {
     return { kind, from: begin, start, end: this.at, names: undefined, items: undefined }
   }
 
-  /** Passes a value that nobody wants the parts of; makes nothing. */
+  /** Reads past a value without making nodes. */
   skip (): void {
     const byte = this.peek()
     if (byte === OPEN_OBJECT) this.object(undefined, undefined, undefined)
@@ -113,7 +113,7 @@ class Scanner extends Lexer {
     this.at++
     this.skipSpace()
     if (opens === undefined || names === undefined || items === undefined) return this.skip()
-    const name = escaped ? JSON.parse(this.slice(from, nameEnd)) as string : this.slice(from + 1, nameEnd - 1) // A string by its quotes.
+    const name = escaped ? JSON.parse(this.slice(from, nameEnd)) as string : this.slice(from + 1, nameEnd - 1) // It is in quotes.
     names.push(name)
     items.push(this.value(opens(name), from))
   }
@@ -141,8 +141,8 @@ class Scanner extends Lexer {
 }
 
 /**
- * Checks that `bytes` are one JSON text (RFC 8259: well-formed UTF-8, with or without a byte order mark, nested at most
- * `maxDepth` levels) and finds the parts that `opens` asks for, in the same pass.
+ * Checks in one pass that `bytes` are one JSON text (RFC 8259: well-formed UTF-8, with or without a byte order mark, nested
+ * at most `maxDepth` levels), and finds the parts that `opens` asks for.
  * @throws {JsonError} with the first byte that is wrong and what was expected there
  */
 export function scan (bytes: Buffer, opens: Opens, maxDepth = MAX_DEPTH): Document {
@@ -152,17 +152,17 @@ export function scan (bytes: Buffer, opens: Opens, maxDepth = MAX_DEPTH): Docume
   return {
     root,
     slice: (start, end) => scanner.slice(start, end),
-    // A node's span was validated by this scanner, so it is JSON text.
+    // This scanner has checked the node, so its text is JSON.
     text: node => scanner.slice(node.start, node.end) as JsonText,
   }
 }
 
-/** Looks inside text that is JSON already: a value from a store. */
+/** Scans text that is JSON already, such as a stored value. @throws {JsonError} when it nests deeper than MAX_DEPTH */
 export function scanText (text: JsonText, opens: Opens): Document {
   return scan(Buffer.from(text), opens)
 }
 
-/** Of a fault in the syntax and one in the encoding, the first is reported. */
+/** Reports the first fault, whether of the syntax or of the encoding. @throws {JsonError} */
 function failIllFormed (bytes: Buffer, maxDepth: number): never {
   const offset = firstIllFormed(bytes)
   try {
@@ -173,7 +173,7 @@ function failIllFormed (bytes: Buffer, maxDepth: number): never {
   throw new JsonError(offset, 'well-formed UTF-8')
 }
 
-/** The string that the text of a JSON string stands for. */
+/** Decodes the text of a JSON string. */
 export function decodeString (text: JsonText): string {
   return text.includes('\\') ? JSON.parse(text) as string : text.slice(1, -1) // The caller knows that it is a string.
 }

@@ -13,8 +13,8 @@ function sequenceLength (lead: number): number {
 }
 
 /**
- * The offset of the first byte of the first sequence that is not well-formed UTF-8 (Unicode 16, table 3-7).
- * The bytes are known to hold one. Whole blocks are passed natively, so that a long body costs no more than a short one.
+ * The offset, in bytes, of the first sequence that is not well-formed UTF-8 (Unicode 16, table 3-7). The caller knows that
+ * there is one. Native code checks whole blocks, so that a long body costs little more than a short one.
  */
 export function firstIllFormed (bytes: Buffer): number {
   let at = 0

@@ -5,18 +5,18 @@ import { FILES, readJson, statOf } from './files.js'
 import { InUseError, lockOutAll, type Lock } from './locks.js'
 import { FORMAT } from './records.js'
 
-/** A data file, which no server has open. */
+/** A data file that no server can open until it is released. */
 export interface Source {
   readonly path: string
-  /** Whether the directory that it lies in says that it is of the format of this version. */
+  /** Whether the marker in its directory names this version's format. */
   readonly isMarked: boolean
   release (): void
 }
 
 /**
- * Finds the data file of a store, and keeps servers from it.
+ * Finds the data file of a store, and locks servers out of it.
  * @param given the directory of the store, or the file
- * @throws {InputError} when there is none, or a server has it
+ * @throws {InputError} when there is no such file, or a server has it open
  */
 export function openSource (given: string): Source {
   const found = statOf(given)
@@ -25,7 +25,7 @@ export function openSource (given: string): Source {
   const file = statOf(path)
   if (file === undefined) throw new InputError(`there is no ${FILES.data} in ${given}`)
   if (!file.isFile()) throw new InputError(`${path} is not a file`)
-  // A copy under another name is nobody's.
+  // No server opens a copy under another name, so it needs no lock.
   if (basename(path) !== FILES.data) return { path, isMarked: false, release () {} }
   return { path, isMarked: isMarked(dirname(path)), release: lock(dirname(path)).release }
 }
@@ -34,7 +34,7 @@ function isMarked (directory: string): boolean {
   try {
     return String(readJson(directory, FILES.marker)?.['format']) === FORMAT
   } catch {
-    // It may be damaged too.
+    // The marker may be damaged too.
     return false
   }
 }

@@ -14,22 +14,22 @@ import { SalvagedKeys } from './salvaged-keys.js'
 import { SessionPlaces } from './session-places.js'
 import { TABLE_NAMES } from './tables.js'
 
-/** How many entries one turn of the event loop takes. */
+/** How many entries are read in one turn of the event loop. */
 const ENTRIES_PER_TURN = 500
 
-/** How many sessions with lost keys are named. */
+/** How many sessions with lost keys the report names. */
 const MAX_EXAMPLES = 100
 
-/** In the order of their bytes. */
+/** In byte order. */
 const NAMES = [...TABLE_NAMES, 'meta'].sort()
 
 /**
- * Opens a store to read what is whole in it, however damaged its data file is, without LMDB. The file is read three times, and
- * not changed; no server can open it meanwhile.
+ * Opens a damaged store to read what is intact in it, without LMDB. It reads the file three times and does not change it; no
+ * server can open the store meanwhile.
  *
- * @param path the store's directory, or its data file, or a copy of that
- * @throws {InputError} when there is none, or a server has it
- * @throws {Error} when nothing of it can be known to be current
+ * @param path the store's directory, its data file, or a copy of that file
+ * @throws {InputError} when there is no such file, it is not Holdfast's, or a server has it open
+ * @throws {Error} when it is of another format, or it cannot be known what in it is current
  */
 export async function openSalvage (path: string, watch: Watch<Part> = {}): Promise<Salvage> {
   const source = openSource(path)
@@ -57,20 +57,20 @@ function openData (path: string): DamagedData {
 }
 
 /**
- * What is wrong with the record of the format; undefined when nothing is. It is the one without a CRC32.
- * @throws {InputError} when this is a file of LMDB, but not of a store @throws {Error} when it is of another format
+ * What is wrong with the record of the format, the only record without a CRC32; undefined when nothing is.
+ * @throws {InputError} when the file is LMDB's, but not a store's @throws {Error} when it is of another format
  */
 function checkFormat (data: DamagedData, { path, isMarked }: Source): string | undefined {
   let format: string | undefined
   for (const { key, value } of data.entries('meta')) if (isFormat(key)) format = value?.toString()
   const hasNothing = data.isEmpty && format === undefined && data.faults.count === 0
   if (data.isForeign || hasNothing) throw new InputError(`${path} is a file of LMDB, but none of Holdfast's`)
-  // Where the record is damaged, the marker beside the file still says which format it is.
+  // When the record is damaged, the marker beside the file still names the format.
   if (format !== undefined && format !== FORMAT && /^\d+$/.test(format) && !isMarked) throw otherFormat(format)
   return format === FORMAT ? undefined : 'the record of the format: is damaged'
 }
 
-/** Goes through all of it, and lets the event loop turn now and then. @param report told what came last */
+/** Reads all items, and lets the event loop run every ENTRIES_PER_TURN. @param report gets the latest item each time */
 async function inTurns<T> (all: Iterable<T>, signal: AbortSignal | undefined, report: (last: T) => void): Promise<void> {
   let count = 0
   for (const last of all) {
@@ -86,13 +86,13 @@ class LmdbSalvage implements Salvage {
   readonly #source: Source
   readonly #fault: string | undefined
   readonly #signal: AbortSignal | undefined
-  /** Sessions whose records could be read. */
+  /** How many session records could be read. */
   #sessions = 0
   #lostKeys = 0
   #unowned = 0
   readonly #examples: Loss[] = []
 
-  /** @param fault one that is not among those of the file */
+  /** @param fault one that `data` does not report */
   constructor (data: DamagedData, source: Source, fault: string | undefined, signal: AbortSignal | undefined) {
     this.#data = data
     this.#source = source
@@ -100,7 +100,7 @@ class LmdbSalvage implements Salvage {
     this.#signal = signal
   }
 
-  /** In the order of their generations, which is that of the keys: so no keys have to be kept. */
+  /** In the order of their generations, as the keys are, so that one pass over the keys is enough. */
   async * sessions (now: number): AsyncGenerator<SalvagedSession> {
     const places = new SessionPlaces()
     await this.#inTurns(this.#find(places))
@@ -113,7 +113,7 @@ class LmdbSalvage implements Salvage {
       const id = decodeId(key)
       this.#sessions++
       if (session !== undefined) yield { id, session, keys: session === stored.session ? keys.ofGeneration() : [] }
-      // What was not asked for.
+      // The keys that the caller did not read.
       await this.#inTurns(keys.ofGeneration())
       if (session === stored.session) this.#note({ id, keys: stored.size - keys.count, names: keys.lost })
     }
@@ -140,13 +140,13 @@ class LmdbSalvage implements Salvage {
 
   * #find (places: SessionPlaces): Generator<void> {
     for (const { table, key, value, page, node } of this.#data.entries('sessions')) {
-      // What is whole has a value.
+      // An intact entry has a value.
       if (table === 'sessions') places.add(decodeStored(key, value!).generation, page, node)
       yield
     }
   }
 
-  /** The generations of which nobody sees the keys any more, in their order. */
+  /** The generations in the trash, in order: their keys await removal. */
   * #trash (): Generator<number> {
     for (const { table, key } of this.#data.entries('trash')) if (table === 'trash') yield generationOf(key)
   }

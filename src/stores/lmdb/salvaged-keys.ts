@@ -2,22 +2,22 @@ import type { JsonText } from '../../json/text.js'
 import type { Entry } from './file/damaged-tree.js'
 import { decodeKey, decodeText, generationOf, hasOwnKey, NUMBER_BYTES } from './records.js'
 
-/** How many names of lost keys are kept of one session. */
+/** How many names of lost keys are kept for one session. */
 const MAX_NAMES = 10
 
-/** And of all whose turn has not come: damaged ones may be out of order. */
+/** How many names are kept for sessions that are still to come: damaged keys may be out of order. */
 const MAX_KEPT = 1_000
 
 /**
- * The keys of a damaged store, in the order of the generations under which they stand: they are gone through once, together with
- * the sessions in that order.
+ * The keys of a damaged store, in the order of the generations that they are stored under. They are read once, in step with the
+ * sessions in the same order.
  */
 export class SalvagedKeys {
   readonly #entries: Iterator<Entry, void>
-  /** Generations of which nobody sees the keys any more, in their order. */
+  /** The generations in the trash, in order. */
   readonly #trash: readonly number[]
   #trashAt = 0
-  /** The next key that is whole. */
+  /** The next intact key. */
   #entry: Entry | undefined
   #lost: Array<{ readonly generation: number, readonly name: string }> = []
   #generation = 0
@@ -30,22 +30,22 @@ export class SalvagedKeys {
     this.#next()
   }
 
-  /** Keys that were skipped, though they are not in the trash. */
+  /** How many skipped keys are not in the trash: no session that could be read has them. */
   get unowned (): number {
     return this.#unowned
   }
 
-  /** Keys of the generation that were asked for. */
+  /** How many keys of the current generation were read. */
   get count (): number {
     return this.#count
   }
 
-  /** The names of keys of the generation that are not whole, as far as they are known, once all that are were asked for. */
+  /** The known names of damaged keys of the current generation, at most MAX_NAMES; complete once its intact keys are read. */
   get lost (): string[] {
     return this.#lost.filter(({ generation }) => generation === this.#generation).map(({ name }) => name).slice(0, MAX_NAMES)
   }
 
-  /** Goes on to a generation. Yields for each key that is skipped. */
+  /** Moves on to a generation. Yields once for each key that it skips. */
   * skipTo (generation: number): Generator<void> {
     for (; this.#entry !== undefined && generationOf(this.#entry.key) < generation; this.#next()) {
       if (!this.#isTrash(generationOf(this.#entry.key))) this.#unowned++
@@ -56,11 +56,11 @@ export class SalvagedKeys {
     this.#count = 0
   }
 
-  /** The keys of the generation, or those that were not asked for yet. */
+  /** The keys of the current generation that were not read yet. */
   * ofGeneration (): Generator<readonly [string, JsonText]> {
     while (this.#entry !== undefined && generationOf(this.#entry.key) === this.#generation) {
       const { key, value } = this.#entry
-      const found = [decodeKey(key), decodeText(key, value!)] as const // What is whole has a value.
+      const found = [decodeKey(key), decodeText(key, value!)] as const // An intact entry has a value.
       this.#count++
       this.#next()
       yield found
@@ -74,7 +74,7 @@ export class SalvagedKeys {
   }
 
   #noteLost ({ key, value }: Entry): void {
-    // The first of a value's CRC32s says whether the key at least is as it was written.
+    // The first CRC32 in a value is that of its key, and shows whether at least the key is intact.
     const isKnown = key.length >= NUMBER_BYTES && (value === undefined || hasOwnKey(key, value))
     if (isKnown && this.#lost.length < MAX_KEPT) this.#lost.push({ generation: generationOf(key), name: decodeKey(key) })
   }

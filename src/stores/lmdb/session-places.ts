@@ -1,11 +1,11 @@
-/** Where in a file the records of sessions are, in little memory: there can be more of them than a Map takes. */
+/** Where the records of sessions are in a file, in little memory: there can be more of them than a Map holds. */
 export class SessionPlaces {
   #generations = new Float64Array(1_024)
   #pages = new Float64Array(1_024)
   #nodes = new Uint16Array(1_024)
   #count = 0
 
-  /** @param generation under which the keys of the session stand @param page where its record is @param node and where on that page */
+  /** @param generation that the session's keys are stored under @param page with its record @param node the byte offset on that page */
   add (generation: number, page: number, node: number): void {
     if (this.#count === this.#nodes.length) this.#grow()
     this.#generations[this.#count] = generation
@@ -14,7 +14,7 @@ export class SessionPlaces {
     this.#count++
   }
 
-  /** In the order of the generations, without those that share one: none do, so their records contradict each other. */
+  /** In the order of the generations. Leaves out records that share one: no sound ones do, so these contradict each other. */
   * inOrder (): Generator<{ readonly generation: number, readonly page: number, readonly node: number }> {
     const generationAt = (index: number | undefined) => index === undefined ? undefined : this.#generations[index]
     const order = new Uint32Array(this.#count).map((_, index) => index).sort((a, b) => this.#generations[a]! - this.#generations[b]!)

@@ -201,6 +201,35 @@ t.test('a file that is cut off, and one of which no key is left', async t => {
   t.equal(losses.keys, [...contents.values()].reduce((sum, { keys }) => sum + keys.size, 0))
 })
 
+t.test('a file that is cut off by much, and a last page that cannot be', async t => {
+  const { file, contents, path } = await soundStore(t)
+  const withLastPage = async (lastPage: number) => {
+    const damaged = Buffer.from(file)
+    damaged.writeUInt32LE(lastPage, metaAt(file) + HEADER + 120)
+    damaged.writeUInt32LE(2 ** 9, metaAt(file) + HEADER + 20) // The map is large enough for both: 2 TiB.
+    writeFileSync(path, damaged)
+    return await salvage(path, NOW)
+  }
+  const most = 2 ** 28
+  t.strictSame((await withLastPage(most)).losses, noLosses)
+  const { found, losses } = await withLastPage(most + 1)
+  t.strictSame(missing(contents, found), all)
+  t.strictSame(losses, { ...noLosses, faults: { some: [`pages 0 and 1: say that the last page is ${most + 1}`], count: 1 } })
+})
+
+t.test('a large value whose count of pages is damaged', async t => {
+  const { file, contents, inUse, path } = await soundStore(t)
+  const leaves = inUse.filter(({ tree, kind }) => tree === 'keys' && kind === LEAF)
+  const large = leaves.flatMap(({ number }) => nodes(file, number)).find(node => file.readUInt16LE(node + 4) === 1)!
+  const first = file.readUInt32LE(valueAt(file, large))
+  for (const at of [valueAt(file, large) + 16, first * PAGE + 20]) file.writeUInt32LE(0xffffffff, at)
+  writeFileSync(path, file)
+  const { found, losses } = await salvage(path, NOW)
+  t.equal(missing(contents, found).keys.length, 1)
+  t.equal(losses.keys, 1)
+  t.match(losses.faults.some, [`page ${first + 0xfffffffe}: is in use, but the file ends before its end`])
+})
+
 t.test('which state is the current one, when the meta pages do not say', async t => {
   const { file, contents, path } = await soundStore(t)
   const [now, before] = [metaAt(file), PAGE - metaAt(file)]

@@ -15,27 +15,27 @@ export interface FileSummary {
   readonly pages: number
   /** Pages that LMDB can use again. */
   readonly freePages: number
-  /** Pages that are neither. LMDB loses some now and then; all it means is that they are not used again. */
+  /** Pages that are neither. LMDB loses some now and then; the only effect is that they are not used again. */
   readonly lostPages: number
   /** The size of the file. */
   readonly bytes: number
   /** The last transaction. */
   readonly txnId: number
-  /** Numbers of records by table, tables by the bytes of their names as Latin-1. */
+  /** How many records each table has. Names of tables are their bytes as Latin-1. */
   readonly entries: ReadonlyMap<string, number>
 }
 
-/** Gets a record, in buffers that are good only until it returns. */
+/** Receives a record, in buffers that are valid only until it returns. */
 export type Visit = (table: string, key: Buffer, value: Buffer) => void
 
 /**
- * Reads the data file of an LMDB environment as a whole, without LMDB, which trusts its file: it would crash on one that is
- * damaged or cut off, or read something else than was written. On a file that this accepts LMDB does neither, and reads
- * exactly what `visit` has got. Nobody may write to the file meanwhile.
+ * Reads and checks the whole data file of an LMDB environment, without LMDB. LMDB trusts its file: on one that is damaged or
+ * cut off it would crash, or read something else than was written. On a file that this function accepts, LMDB does neither, and
+ * reads exactly what `visit` receives. Nobody may write to the file meanwhile.
  *
- * Takes twice the memory of the largest value, one bit for each page, and no more than a few MiB beside that.
- * @param visit called for each record of each named table, the tables and their records in the order of their bytes
- * @throws {DataFileError} when the file is not as LMDB leaves it; what `visit` throws, and errors of reading, as they are
+ * Takes twice the memory of the largest value, one bit for each page, and a few MiB.
+ * @param visit called for each record of each named table, tables and records in byte order
+ * @throws {DataFileError} when the file is not as LMDB leaves it; errors of `visit` and of reading pass through
  */
 export function checkDataFile (path: string, visit: Visit): FileSummary {
   const fd = openSync(path, 'r')
@@ -50,7 +50,7 @@ export function checkDataFile (path: string, visit: Visit): FileSummary {
   }
 }
 
-/** Has the system read the file in its order, so that what follows, in the order of keys, does not wait for a disk to seek. */
+/** Makes the system read the file sequentially, so that later reads, in the order of keys, do not wait for disk seeks. */
 function readAhead (fd: number, size: number): void {
   const chunk = Buffer.allocUnsafeSlow(2 ** 20)
   for (let at = 0; at < size; at += chunk.length) readSync(fd, chunk, 0, chunk.length, at)
@@ -68,7 +68,7 @@ function readTrees (fd: number, { txnId, lastPage, main, free, isFirst }: Snapsh
     const at = valueAt(leaf, node)
     const name = leaf.toString('latin1', keyAt(node), at)
     const isTable = flagsOf(leaf, node) === SUBTREE && valueBytes(leaf, node) === TREE_BYTES && isPlainTree(leaf, at)
-    // The 0 that ends a name in C is stored with it.
+    // A name is stored with its terminating NUL.
     if (!isTable || name.indexOf('\0') !== name.length - 1) throw new DataFileError(`page ${number}: has a table that is not plain`)
     tables.set(name.slice(0, -1), treeAt(leaf, at))
   })
@@ -85,7 +85,7 @@ function readTrees (fd: number, { txnId, lastPage, main, free, isFirst }: Snapsh
     const position = flagsOf(leaf, node) === BIG ? big.position(node) : number * PAGE_BYTES + valueAt(leaf, node)
     freePages += eachFree(pages.bytes, position, valueBytes(leaf, node), (first, count) => { pages.take(first, count, FREE) })
   })
-  // The pages of a backup are all of transaction 1. Everywhere else the last transaction has written something.
+  // The tree pages of a compacting backup are all of transaction 1. In any other file the last transaction wrote some.
   const last = Math.max(mainOf, freeOf)
   if (last !== txnId && !isFirst) throw new DataFileError(`pages 0 and 1: are of transaction ${txnId}, but the pages are of ${last} and before`)
   const taken = METAS + pages.taken()
@@ -93,7 +93,7 @@ function readTrees (fd: number, { txnId, lastPage, main, free, isFirst }: Snapsh
   return { pages: taken - freePages, freePages, lostPages: lastPage + 1 - taken, entries }
 }
 
-/** Makes buffers of parts of a page. Where records are as long as those of the page before, it has them from there. */
+/** Makes views of parts of a page. It reuses a view when a record of the same length was in the same place before. */
 function viewer (page: Buffer): (at: number, bytes: number) => Buffer {
   const views = new Array<Buffer | undefined>(PAGE_BYTES)
   return (at, bytes) => {

@@ -10,20 +10,20 @@ import { DataFileError, PAGE_BYTES, valueAt, valueBytes } from './pages.js'
 import { proveParts } from './proof.js'
 import { currentState, directoryTxnId, type State } from './state.js'
 
-/** How many faults are kept, of all that are told. */
+/** How many of the reported faults are kept. */
 const MAX_FAULTS = 100
 
 const NO_TABLES: Directory = { tables: new Map(), isForeign: false, counts: noCounts() }
 
 /**
- * What can be read of a data file that checkDataFile() refuses, without LMDB. What it gives was written so, and is current: such a
- * file is full of older entries that are whole too, because LMDB overwrites no page that it has in use.
+ * Reads what is intact in a data file that checkDataFile() refuses, without LMDB. Every entry that it gives is as it was written,
+ * and current: the file is also full of older entries that are intact, because LMDB overwrites no page that is in use.
  *
- * It begins at the current state's table of tables (state.ts) and goes down from there, past what is damaged. A page counts when it
- * is the one that is referred to, of a transaction not after that of the page above it, has keys that belong there, and is of
- * the right table. Of what lies below a page that does not count it takes what is proven to be in use (proof.ts).
+ * It starts at the current state's table of tables (state.ts) and goes down from there, past what is damaged. It accepts a page
+ * that has the number it is referred to by, a transaction not after that of the page above it, keys that belong there, and
+ * entries of the right table. Below a page that it does not accept, it takes only what is proven to be in use (proof.ts).
  *
- * Takes a few bits for each page, and the memory of the largest value.
+ * Takes a few bits of memory for each page, and the size of the largest value.
  */
 export class DamagedData {
   readonly #file: DamagedFile
@@ -31,18 +31,18 @@ export class DamagedData {
   readonly #identify: Identify
   readonly #state: State
   readonly #free: FreePages | undefined
-  /** Pages that were free one transaction before the last. */
+  /** The free pages or, when their list is lost, those of one transaction before the last. */
   readonly #freeBefore: FreePages | undefined
   readonly #tables: ReadonlyMap<string, DamagedTable>
   readonly #faults: string[] = []
   #faultCount = 0
-  /** Whether there are tables, but none that is known. */
+  /** Whether there are tables, but no known ones. */
   readonly isForeign: boolean
 
   /**
-   * @param names of the tables, in the order of their bytes
-   * @param identify says which entries are whole
-   * @throws {DataFileError} when it cannot be known what is current @throws {Error} of opening, and of reading
+   * @param names of the known tables, in byte order
+   * @param identify tells which table an entry belongs to
+   * @throws {DataFileError} when it cannot be known which state is current @throws {Error} when opening or reading the file fails
    */
   constructor (path: string, names: readonly string[], identify: Identify) {
     this.#names = names
@@ -68,7 +68,7 @@ export class DamagedData {
     closeSync(this.#file.fd)
   }
 
-  /** What is wrong with the file, a line each: the first hundred, and how many in all. */
+  /** What is wrong with the file, one line for each fault: the first MAX_FAULTS, and how many there are. */
   get faults (): { readonly some: readonly string[], readonly count: number } {
     return { some: this.#faults, count: this.#faultCount }
   }
@@ -77,7 +77,7 @@ export class DamagedData {
     return this.#file.bytes
   }
 
-  /** Finds out what can be read, before anything else. Yields often, so that others have a turn: how many bytes it has met. */
+  /** Finds out what can be read; to be run before any entry is read. Yields often how many bytes it has met, to give others a turn. */
   * survey (): Generator<number> {
     const reached = pageSet(this.#file.pages)
     for (const table of this.#tables.values()) {
@@ -97,34 +97,34 @@ export class DamagedData {
     while (proof.next().done !== true) yield this.#met()
   }
 
-  /** Whether there are tables at all. */
+  /** Whether no table has a root or a part. */
   get isEmpty (): boolean {
     return [...this.#tables.values()].every(({ root, parts }) => root === undefined && parts.length === 0)
   }
 
-  /** How many entries a table should have; undefined when that is not known. */
+  /** How many entries a table should have; undefined when that is unknown. */
   expected (name: string): number | undefined {
     return expectedEntries(this.#tables.get(name)!, this.#free !== undefined)
   }
 
-  /** The entries of a table in the order of their keys, each once; among them such as are not whole, but have a key. */
+  /** The entries of a table in the order of their keys, each once. Damaged ones that still have a key are among them. */
   entries (name: string): Generator<Entry> {
     const table = this.#tables.get(name)!
     return entriesOf(this.#search(this.#state, table.refusesFree), table, table.parts)
   }
 
-  /** An entry that was met before, in a buffer of its own; none with a large value. */
+  /** Reads again an entry that was met before, in a buffer of its own; not one with a large value. @throws {DataFileError} */
   entryAt (page: number, node: number): { readonly key: Buffer, readonly value: Buffer } {
     const bytes = Buffer.allocUnsafe(PAGE_BYTES)
     this.#file.page(page, bytes)
     return { key: keyOf(bytes, node), value: bytes.subarray(valueAt(bytes, node), valueAt(bytes, node) + valueBytes(bytes, node)) }
   }
 
-  /** @param refusesFree whether pages are left out that are noted as free */
+  /** @param refusesFree whether to leave out pages that are on the free list */
   #search (state: State, refusesFree = false): Search {
     const refuse = (number: number, txnId: number): string | undefined => {
       if (refusesFree && this.#free?.set.has(number) === true) return 'is free'
-      // Without the free list the one before is nearly as good: a page that was free then is in use only if the last transaction took it.
+      // Without the free list the previous one is nearly as good: of the pages free then, only the last transaction can have used any.
       if (this.#free === undefined && txnId < state.txnId && this.#freeBefore?.set.has(number) === true) return 'was free'
       return state.refuse(number, txnId)
     }
@@ -143,7 +143,7 @@ export class DamagedData {
     if (this.#faultCount++ < MAX_FAULTS) this.#faults.push(fault)
   }
 
-  /** Tells of what LMDB noted and is not there. */
+  /** Reports where the pages met differ from what LMDB noted. */
   #compare (name: string, noted: Size, depth: number | undefined, counts: Counts): void {
     const fault = depth === counts.depth ? difference(name, noted, counts) : `${name}: has a depth of ${counts.depth}, not of ${depth}`
     if (fault !== undefined) this.#report(fault)
@@ -155,7 +155,7 @@ export class DamagedData {
     return pages * PAGE_BYTES
   }
 
-  /** A set of the pages of a table that tells of those that are noted as free. */
+  /** A set of a table's pages that reports those that are on the free list too. */
   #watched (table: DamagedTable, reached: PageSet): PageSet {
     return {
       has: reached.has,
@@ -163,7 +163,7 @@ export class DamagedData {
         reached.add(first, count)
         for (let number = first; number < first + (count ?? 1); number++) {
           if (this.#free?.set.has(number) !== true) continue
-          // Only the pages of a value are added together.
+          // Only the pages of a large value are added with a count.
           table.conflicts[count === undefined ? 'pages' : 'values']++
           this.#report(`page ${number}: is free, but in use too`)
         }
@@ -171,7 +171,7 @@ export class DamagedData {
     }
   }
 
-  /** The pages that the tables of a state have in use. */
+  /** The pages that the tables of a state use. */
   #pagesOf (state: State): PageSet {
     const taken = pageSet(this.#file.pages)
     const { tables } = this.#readDirectory(state, () => {})
@@ -183,7 +183,7 @@ export class DamagedData {
     return taken
   }
 
-  /** How many pages a state can have in use. */
+  /** How many pages a state can use. */
   #pagesIn ({ meta }: State): number {
     return Math.max(this.#file.pages, (meta?.lastPage ?? 0) + 1)
   }
@@ -207,7 +207,7 @@ export class DamagedData {
       if (!(error instanceof DataFileError)) throw error
       report(error.message)
     }
-    // What refers to it may be what is damaged. A transaction writes one.
+    // The reference to it may be what is damaged. A transaction writes only one table of tables, so a single match is the right one.
     const [found, ...others] = of === undefined ? [] : findDirectories(this.#file, this.#names, of, number => this.#free?.set.has(number) === true)
     return found === undefined || others.length > 0 ? NO_TABLES : readDirectory(this.#file, found, this.#names, of, report)
   }

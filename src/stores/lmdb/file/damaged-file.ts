@@ -1,17 +1,17 @@
 import { readSync } from 'node:fs'
 import { checkHeader, DataFileError, METAS, PAGE_BYTES, u64 } from './pages.js'
 
-/** A file of which some pages may be unreadable or anything at all. */
+/** A file in which pages may be unreadable, or hold anything. */
 export interface DamagedFile {
   readonly fd: number
   readonly bytes: number
-  /** How many pages it has that are not cut off. */
+  /** How many complete pages it has. */
   readonly pages: number
-  /** Reads a page of this kind and number. @param newest the last transaction that can have written it @throws {DataFileError} */
+  /** Reads a page and checks its header. @param newest the last transaction that can have written it @throws {DataFileError} */
   read (number: number, kind: number, newest: number, into: Buffer): void
-  /** Reads a page, whatever it is. @throws {DataFileError} */
+  /** Reads a page without checking it. @throws {DataFileError} when it cannot be read */
   page (number: number, into: Buffer): void
-  /** Reads a part of the file. @throws {DataFileError} */
+  /** Reads `count` bytes of the file into a buffer. @throws {DataFileError} when they cannot be read */
   part (position: number, count: number, into: Buffer, at: number): void
 }
 
@@ -42,17 +42,17 @@ export function damagedFile (fd: number, bytes: number): DamagedFile {
   }
 }
 
-/** Reads from the file. @param number the page that is read, when it is one @throws {DataFileError} when the disk cannot read it any more */
+/** Runs `read`. @param number the page that it reads, if it is a single one @throws {DataFileError} when the disk cannot read it (EIO) */
 export function reading<T> (read: () => T, number?: number): T {
   try {
     return read()
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EIO') throw error // Only read: undefined on every other error.
+    if ((error as NodeJS.ErrnoException).code !== 'EIO') throw error // An error without a code has undefined here.
     throw new DataFileError(`${number === undefined ? 'the free list' : `page ${number}`}: cannot be read from the disk`)
   }
 }
 
-/** Of which transaction a page is. */
+/** The transaction that wrote a page. */
 export function txnIdOf (page: Buffer): number {
   return u64(page, 8)
 }

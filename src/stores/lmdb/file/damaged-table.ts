@@ -8,32 +8,32 @@ export type Size = Pick<Tree, 'branches' | 'leaves' | 'overflows' | 'entries'>
 /** A table of a damaged file, as far as it is known. */
 export interface DamagedTable {
   readonly name: string
-  /** Undefined when it has none, or it is lost. */
+  /** Undefined when the table is empty, or its root is lost. */
   root: number | undefined
-  /** What LMDB noted, or what is proven to be the same; undefined when it is lost. */
+  /** Its size as LMDB noted it, or one that is proven to be the same; undefined when it is lost. */
   noted: Size | undefined
   /** As LMDB noted it. */
   readonly depth: number | undefined
   /** What was met below its root. */
   readonly counts: Counts
-  /** How many of the pages that were met are noted as free too: of the tree, and of large values. */
+  /** How many of the pages met are on the free list too: pages of the tree, and of large values. */
   readonly conflicts: { pages: number, values: number }
-  /** Whether such pages are left out. */
+  /** Whether those pages are left out. */
   refusesFree: boolean
-  /** Parts of it that nothing leads to any more, but that are in use all the same. */
+  /** Parts that no page refers to any more, but that are proven to be in use. */
   parts: readonly Part[]
 }
 
-/** @param tree what the table of tables says @param pages how many pages there can be */
+/** @param tree its record in the table of tables @param pages how many pages the file can have */
 export function damagedTable (name: string, tree: Tree | undefined, pages: number): DamagedTable {
   const noted = tree !== undefined && canBe(tree, pages) ? tree : undefined
   return { name, root: tree?.root, noted, depth: tree?.depth, counts: noCounts(), conflicts: { pages: 0, values: 0 }, refusesFree: false, parts: [] }
 }
 
-/** More than a page can have. */
+/** More entries than fit on a page. */
 const MAX_ENTRIES_PER_PAGE = 500
 
-/** Whether these can be numbers of a table: every leaf has an entry, and only an empty table has no root. */
+/** Whether a table can have these numbers: every leaf has an entry, and only an empty table has no root. */
 function canBe (tree: Tree, pages: number): boolean {
   const { leaves, entries } = tree
   return pagesIn(tree) <= pages && entries >= leaves && entries <= leaves * MAX_ENTRIES_PER_PAGE && (leaves > 0) === (tree.root !== undefined)
@@ -48,8 +48,8 @@ export function hasConflicts ({ conflicts }: DamagedTable): boolean {
 }
 
 /**
- * How many entries a table should have; undefined when that is not known.
- * @param isSure whether it is known which pages are free, so that what was met is right when nothing is missing
+ * How many entries a table should have; undefined when that is unknown.
+ * @param isSure whether it is known which pages are free, so that the count of what was met is right when nothing is missing
  */
 export function expectedEntries ({ noted, counts, parts }: DamagedTable, isSure: boolean): number | undefined {
   const isThere = isSure && counts.gaps === 0 && parts.length === 0 && counts.leaves === noted?.leaves
@@ -57,9 +57,9 @@ export function expectedEntries ({ noted, counts, parts }: DamagedTable, isSure:
 }
 
 /**
- * The entries of a table in the order of their keys: those below its root, and among them those of `parts`. One that is whole, but
- * not where its key belongs, is left out.
- * @param onDisorder told of each that is left out
+ * The entries of a table in the order of their keys: those below its root, merged with those of `parts`. An intact entry that is
+ * out of order is left out.
+ * @param onDisorder called for each entry that is left out
  */
 export function * entriesOf (search: Search, { name, root }: DamagedTable, parts: readonly Part[], onDisorder = () => {}): Generator<Entry> {
   let last: Buffer | undefined
@@ -87,7 +87,7 @@ export function * entriesOf (search: Search, { name, root }: DamagedTable, parts
   }
 }
 
-/** What of a tree is not as LMDB noted it; undefined when all is. @param name as faults call it */
+/** How a tree differs from what LMDB noted of it; undefined when it does not. @param name what the message calls the tree */
 export function difference (name: string, noted: Size, counts: Size): string | undefined {
   for (const what of ['branches', 'leaves', 'overflows', 'entries'] as const) {
     if (counts[what] !== noted[what]) return `${name}: has ${counts[what]} ${what}, not the ${noted[what]} that LMDB counted`

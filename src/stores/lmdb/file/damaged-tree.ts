@@ -5,47 +5,47 @@ import {
   u16, u64, valueAt, valueBytes,
 } from './pages.js'
 
-/** Says whose entry this is: the name of a table; undefined for one that is not as it was written. */
+/** Returns the name of the table that an entry belongs to; undefined when the entry is damaged. */
 export type Identify = (key: Buffer, value: Buffer) => string | undefined
 
-/** An entry of a leaf, in buffers that are good only until the next one is asked for. */
+/** An entry of a leaf, in buffers that are valid only until the next one is asked for. */
 export interface Entry {
   readonly key: Buffer
-  /** Undefined when it is on pages of its own, and not whole there. */
+  /** Undefined when it is on overflow pages, and they are damaged. */
   readonly value: Buffer | undefined
-  /** Whose it is; undefined when it is not as it was written. */
+  /** The table that it belongs to; undefined when it is damaged. */
   readonly table: string | undefined
-  /** Where it is: the leaf, and the node on it. */
+  /** Where it is: the number of the leaf, and the byte offset of the node on it. */
   readonly page: number
   readonly node: number
 }
 
-/** What was met in a tree, as LMDB counts it, and how many pages could not be read, or not as a whole. */
+/** What was met in a tree, as LMDB counts it. `gaps` are pages that could not be read, or only in part. */
 export interface Counts { depth: number, branches: number, leaves: number, overflows: number, entries: number, gaps: number }
 
 export const noCounts = (): Counts => ({ depth: 0, branches: 0, leaves: 0, overflows: 0, entries: 0, gaps: 0 })
 
-/** What one way through the trees of a file goes by. */
+/** The input and the output of one search through the trees of a file. */
 export interface Search {
   readonly file: DamagedFile
   /** The last transaction that can have written a page. */
   readonly newest: number
   readonly identify: Identify
-  /** What is wrong with it that a page is referred to; undefined when nothing is. @param txnId of the page */
+  /** Why a page that is referred to cannot be in use; undefined when it can. @param txnId of the page */
   refuse (number: number, txnId: number): string | undefined
-  /** Told what is wrong with a page. */
+  /** Receives what is wrong with a page. */
   report (fault: string): void
-  /** The pages that were met: each of them has one place. */
+  /** The pages met so far: no page has two places. */
   readonly taken: PageSet
   readonly counts: Counts
 }
 
-/** Trees are never deeper: LMDB has no room for more. */
+/** LMDB's cursors hold no more levels (CURSOR_STACK), so no tree is deeper. */
 const MAX_DEPTH = 32
 
 /**
- * The entries of a table, in their order, on all pages below `root` that can be read: what is above them has to lead there, and
- * each has to be what it is taken for. Of a leaf that is damaged within, the entries that are not.
+ * The entries of a table, in order, on all pages below `root` that can be read and reached, and that are what the page above
+ * takes them for. Of a leaf that is damaged inside, it gives the entries that are not.
  */
 export function * entriesBelow (search: Search, table: string, root: number): Generator<Entry> {
   const { newest, taken, counts } = search
@@ -69,10 +69,10 @@ export function * entriesBelow (search: Search, table: string, root: number): Ge
       return
     }
     counts.branches++
-    // The buffer is used again for what lies below.
+    // `leaf` is used again for the pages below.
     const branch = Buffer.from(leaf)
     const keys = nodes.map((node, index) => index === 0 ? undefined : keyOf(branch, node))
-    // One that is damaged may part nothing, so then all that is known is what the branches above say.
+    // A damaged key may separate nothing, so then only the bounds from the branches above hold.
     const unordered = keys.findIndex((key, index) => index > 1 && Buffer.compare(keys[index - 1]!, key!) >= 0)
     if (unordered > 0) search.report(`page ${number}: node ${unordered} is out of order`)
     for (const [index, node] of nodes.entries()) {
@@ -81,7 +81,7 @@ export function * entriesBelow (search: Search, table: string, root: number): Ge
     }
   }
 
-  /** Reads a page of the tree into `leaf`, and takes it: its nodes. @throws {DataFileError} when it is not one of this tree's */
+  /** Reads a page into `leaf`, takes it and returns its nodes. @throws {DataFileError} when it is not a page of this tree */
   function open (number: number, newest: number, left: Buffer | undefined, right: Buffer | undefined, depth: number): number[] {
     if (taken.has(number)) throw new DataFileError(`page ${number}: is in use in two places`)
     const nodes = readTreePage(search, number, newest, leaf)
@@ -92,7 +92,7 @@ export function * entriesBelow (search: Search, table: string, root: number): Ge
       const key = keyOf(leaf, node)
       return (left === undefined || Buffer.compare(key, left) >= 0) && (right === undefined || Buffer.compare(key, right) < 0)
     }
-    // One will do, because pages that belong elsewhere have none. The first key of a branch says nothing.
+    // One key that fits is enough, because a page that belongs elsewhere has none. The first key of a branch has no meaning.
     if (!(isBranch ? nodes.length === 1 || nodes.slice(1).some(fits) : nodes.some(fits))) throw new DataFileError(`page ${number}: has keys that belong elsewhere`)
     const found = tableBelow(search, leaf, nodes, depth)
     if (found !== undefined && found !== table) throw new DataFileError(`page ${number}: belongs to the table ${found}, not to ${table}`)
@@ -101,10 +101,10 @@ export function * entriesBelow (search: Search, table: string, root: number): Ge
     try {
       checkNodes(leaf, number, isBranch ? BRANCH : LEAF, BIG)
     } catch (error) {
-      search.report((error as DataFileError).message) // All that it throws.
+      search.report((error as DataFileError).message) // It throws nothing else.
       counts.gaps++
     }
-    // Of such an entry the key is damaged, or of a branch above. What is whole is taken all the same.
+    // Either the key of such an entry is damaged, or a key in a branch above. Intact entries are taken all the same.
     if (!isBranch && !nodes.every(fits)) search.report(`page ${number}: has keys that belong elsewhere`)
     const unordered = isBranch ? -1 : nodes.findIndex((node, index) => index > 0 && Buffer.compare(keyOf(leaf, nodes[index - 1]!), keyOf(leaf, node)) >= 0)
     if (unordered > 0) search.report(`page ${number}: node ${unordered} is out of order`)
@@ -123,7 +123,7 @@ export function * entriesBelow (search: Search, table: string, root: number): Ge
       const owner = value && search.identify(key, value)
       const count = u64(leaf, valueAt(leaf, node) + 16)
       if (value !== undefined) counts.overflows += count
-      // What is not whole may be another's.
+      // The pages of a damaged value may belong to another one.
       if (owner !== undefined) taken.add(u64(leaf, valueAt(leaf, node)), count)
       yield { key, value, table: owner, page, node }
     }
@@ -138,7 +138,7 @@ export function keyOf (page: Buffer, node: number): Buffer {
   return page.subarray(keyAt(node), keyAt(node) + keyBytes(page, node))
 }
 
-/** Reads a branch or a leaf: those of its nodes that can be read. @throws {DataFileError} when it is none, or not the one it should be */
+/** Reads a branch or a leaf and returns its readable nodes. @throws {DataFileError} when it is neither, or not the page it should be */
 export function readTreePage (search: Search, number: number, newest: number, into: Buffer): number[] {
   search.file.page(number, into)
   const kind = kindOf(into) === BRANCH ? BRANCH : LEAF
@@ -148,13 +148,13 @@ export function readTreePage (search: Search, number: number, newest: number, in
   return readableNodes(into, kind, BIG)
 }
 
-/** The table that has the first entry below a page which is as it was written; undefined when none is. */
+/** The table of the first intact entry below a page; undefined when there is none. @throws {DataFileError} when the page cannot be read */
 export function tableOf (search: Search, root: number): string | undefined {
   const page = Buffer.allocUnsafeSlow(PAGE_BYTES)
   return tableBelow(search, page, readTreePage(search, root, search.newest, page), 1)
 }
 
-/** Whose the first entry is, below a page, that is as it was written; undefined when none is. */
+/** As tableOf(), for a page that was read already. */
 function tableBelow (search: Search, page: Buffer, nodes: readonly number[], depth: number): string | undefined {
   if (kindOf(page) === LEAF) return tableOn(search, page, nodes)
   const child = Buffer.allocUnsafeSlow(PAGE_BYTES)
@@ -170,7 +170,7 @@ function tableBelow (search: Search, page: Buffer, nodes: readonly number[], dep
 }
 
 function tableOn (search: Search, leaf: Buffer, nodes: readonly number[]): string | undefined {
-  // What is on the page itself first: it takes less.
+  // Values on the page itself come first: they cost less to check.
   for (const isBig of [false, true]) {
     for (const node of nodes) {
       if ((flagsOf(leaf, node) === BIG) !== isBig) continue
@@ -182,7 +182,7 @@ function tableOn (search: Search, leaf: Buffer, nodes: readonly number[]): strin
   return undefined
 }
 
-/** A value that is on pages of its own; undefined when they are not what the node says. */
+/** Reads a value from its overflow pages; undefined when these are not what the node says. */
 function bigValue ({ file, newest, refuse, taken }: Search, leaf: Buffer, node: number, report: (fault: string) => void): Buffer | undefined {
   const first = u64(leaf, valueAt(leaf, node))
   const count = u64(leaf, valueAt(leaf, node) + 16)
@@ -193,11 +193,14 @@ function bigValue ({ file, newest, refuse, taken }: Search, leaf: Buffer, node: 
     file.read(first, OVERFLOW, newest, head)
     const said = head.readUInt32LE(20)
     if (said !== count) throw new DataFileError(`page ${first}: is the first of ${said} pages, not of ${count}`)
+    // Before the loop, because a damaged count can be in the billions. The value can end before the last of its pages does.
+    if (Math.max((first + count - 1) * PAGE_BYTES + 1, first * PAGE_BYTES + HEADER_BYTES + size) > file.bytes) {
+      throw new DataFileError(`page ${first + count - 1}: is in use, but the file ends before its end`)
+    }
     for (let number = first; number < first + count; number++) {
       const fault = taken.has(number) ? 'is in use in two places' : refuse(number, txnIdOf(head))
       if (fault !== undefined) throw new DataFileError(`page ${number}: ${fault}`)
     }
-    if (first * PAGE_BYTES + HEADER_BYTES + size > file.bytes) throw new DataFileError(`page ${first + count - 1}: is in use, but the file ends before its end`)
     const value = Buffer.allocUnsafe(size)
     file.part(first * PAGE_BYTES + HEADER_BYTES, size, value, 0)
     return value

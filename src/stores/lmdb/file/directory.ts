@@ -5,20 +5,23 @@ import {
   valueBytes, type Tree,
 } from './pages.js'
 
-/** What LMDB's table of tables says. */
+/** What the table of tables says; LMDB calls it the main database. */
 export interface Directory {
-  /** Of the tables that are known, those whose records can be read. */
+  /** The known tables whose records can be read. */
   readonly tables: ReadonlyMap<string, Tree>
-  /** Whether it has tables, but none that is known. */
+  /** Whether it has tables, but no known ones. */
   readonly isForeign: boolean
-  /** What LMDB should have noted of it. */
+  /** Its own size, as LMDB should have noted it. */
   readonly counts: Counts
 }
 
 /**
- * Reads the table of tables, which takes one page as long as the names are few and short.
- * @param names of the tables that are known, in the order of their bytes
- * @throws {DataFileError} when the page is none, or not of this transaction, if one is given
+ * Reads the table of tables. It takes one page as long as the names are few and short.
+ * @param number of that page
+ * @param names of the known tables, in byte order
+ * @param txnId the transaction that wrote the page, if known
+ * @param report receives what is wrong with the page
+ * @throws {DataFileError} when the page is no table of tables, or of another transaction
  */
 export function readDirectory (file: DamagedFile, number: number, names: readonly string[], txnId: number | undefined, report: (fault: string) => void): Directory {
   const page = Buffer.allocUnsafeSlow(PAGE_BYTES)
@@ -29,7 +32,7 @@ export function readDirectory (file: DamagedFile, number: number, names: readonl
     checkNodes(page, number, LEAF, SUBTREE)
   } catch (error) {
     isWhole = false
-    report((error as DataFileError).message) // All that it throws.
+    report((error as DataFileError).message) // It throws nothing else.
   }
   const nodes = readableNodes(page, LEAF, SUBTREE)
   const found = nodes.map(node => nameOf(page, node))
@@ -41,7 +44,7 @@ export function readDirectory (file: DamagedFile, number: number, names: readonl
   const others = found.filter(name => !names.includes(name))
   const tables = new Map<string, Tree>()
   for (const [index, node] of nodes.entries()) {
-    // Where one name is damaged, its place tells which it was.
+    // When a single name is damaged, its place in the order tells which it was.
     const name = others[0] === found[index] && others.length === 1 && missing[0] === names[index] && missing.length === 1 ? missing[0] : found[index]!
     if (name !== found[index] || !isTable(page, node)) report(`page ${number}: has a table that is not plain`)
     if (names.includes(name!) && valueBytes(page, node) === TREE_BYTES) tables.set(name!, treeAt(page, valueAt(page, node)))
@@ -57,7 +60,7 @@ function isTable (page: Buffer, node: number): boolean {
   return flagsOf(page, node) === SUBTREE && valueBytes(page, node) === TREE_BYTES && isPlainTree(page, valueAt(page, node))
 }
 
-/** Whether a page is a table of tables without a fault, with no tables but the known ones. */
+/** Whether a page is a faultless table of tables with known tables only. */
 function isDirectory (page: Buffer, number: number, names: readonly string[], txnId: number): boolean {
   try {
     checkHeader(page, number, LEAF, txnId)
@@ -69,14 +72,14 @@ function isDirectory (page: Buffer, number: number, names: readonly string[], tx
   return readableNodes(page, LEAF, SUBTREE).every(node => isTable(page, node) && names.includes(nameOf(page, node)))
 }
 
-/** The tables of tables that a transaction wrote, by what they say themselves. @param skip says which pages cannot be one */
+/** Searches the file for tables of tables that a transaction wrote. @param skip says which pages cannot be one @returns page numbers */
 export function findDirectories (file: DamagedFile, names: readonly string[], txnId: number, skip: (number: number) => boolean): number[] {
   const found: number[] = []
   for (const { number, page } of pagesOfTransaction(file, txnId)) if (!skip(number) && isDirectory(page, number, names, txnId)) found.push(number)
   return found
 }
 
-/** The pages that a transaction wrote, by what they say themselves, each in a buffer that is good only until the next. */
+/** The pages whose headers name this transaction, each in a buffer that is valid only until the next. */
 export function * pagesOfTransaction (file: DamagedFile, txnId: number): Generator<{ readonly number: number, readonly page: Buffer }> {
   const page = Buffer.allocUnsafeSlow(PAGE_BYTES)
   for (let number = METAS; number < file.pages; number++) {

@@ -1,12 +1,14 @@
 import { DataFileError, PAGE_BYTES } from './pages.js'
 
 /**
- * Goes through one list of free pages: how many they are. Lists can be larger than memory, so it is read in parts. First comes
- * its length; then numbers of pages, 0 for nothing, or as a negative number how many pages follow each other from the next one on.
+ * Reads one list of free pages, in parts, because it can be larger than memory. The list holds 64-bit numbers: first its length,
+ * then page numbers; 0 stands for nothing, and -n for a run of n pages that starts at the next number.
  *
  * @param read fills a buffer from a place in the file
- * @param position where in the file the list is, `size` bytes long
+ * @param position the byte offset of the list in the file
+ * @param size of the list, in bytes
  * @param take called for each run of pages
+ * @returns how many pages there are
  * @throws {DataFileError} when this is no such list
  */
 export function eachFree (

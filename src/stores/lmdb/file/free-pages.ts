@@ -6,21 +6,21 @@ import { reading, type DamagedFile } from './damaged-file.js'
 import { BIG, DataFileError, flagsOf, PAGE_BYTES, valueAt, valueBytes } from './pages.js'
 import { compareNumbers, numberOf, walker } from './walk.js'
 
-/** The pages that a state of a file does not use. */
+/** The pages that a state of a file lists as free. */
 export interface FreePages {
   readonly set: PageSet
   readonly count: number
 }
 
-/** More pages than that beyond the end of the file are not free, but a number that is damaged. */
-const MAX_PAGES_BEYOND = 2 ** 20
+/** A last page after this one (at 1 TiB) and after the file's end is a damaged number: reading takes a bit of memory for each page. */
+const MAX_LAST_PAGE = 2 ** 28
 
 /**
- * Reads the free list, of which it takes all or nothing: one that is not whole says of no page that it is in use.
- * @throws {DataFileError}
+ * Reads the free list, all or nothing: an incomplete one cannot show that a page is in use.
+ * @throws {DataFileError} when any part of the list is damaged
  */
 export function freePages (file: DamagedFile, { txnId, lastPage, free }: Meta): FreePages {
-  if (lastPage > file.pages + MAX_PAGES_BEYOND) throw new DataFileError(`pages 0 and 1: say that the last page is ${lastPage}`)
+  if (lastPage > Math.max(file.pages, MAX_LAST_PAGE)) throw new DataFileError(`pages 0 and 1: say that the last page is ${lastPage}`)
   const set = pageSet(file.pages)
   const pages = pagesOf(file.fd, lastPage)
   const leaf = Buffer.allocUnsafeSlow(PAGE_BYTES)
@@ -35,7 +35,7 @@ export function freePages (file: DamagedFile, { txnId, lastPage, free }: Meta): 
       set.add(first, run)
     })
   }))
-  // Each transaction writes it, because it notes what the last one had in use.
+  // Every transaction writes to the free list, to note the pages of the state before it that it replaces.
   if (free.root !== undefined && last !== txnId) throw new DataFileError(`the free list: is of transaction ${last}, not of ${txnId}`)
   return { set, count }
 }

@@ -1,7 +1,7 @@
 import { readSync } from 'node:fs'
 import { checkHeader, DataFileError, HEADER_BYTES, isPlainTree, META, METAS, PAGE_BYTES, treeAt, TREE_BYTES, u16, u64, type Tree } from './pages.js'
 
-/** What one of the first two pages says: a state of the whole file. */
+/** What a meta page (one of the first two) says: a state of the whole file. */
 export interface Meta {
   readonly txnId: number
   readonly lastPage: number
@@ -9,9 +9,9 @@ export interface Meta {
   readonly main: Tree
 }
 
-/** The state that LMDB goes by. */
+/** The state that LMDB uses. */
 export interface Snapshot extends Meta {
-  /** Whether no other was before it: in a new file, and in what LMDB's compacting backup makes. */
+  /** Whether no state was before it: in a new file, and in a compacting backup. */
   readonly isFirst: boolean
 }
 
@@ -19,16 +19,16 @@ export const META_BYTES = HEADER_BYTES + 144
 const MAGIC = 0xbeefc0de
 const VERSION = 2
 
-/** These flags say that the free list has numbers as keys, and that the environment was opened by a file's name. */
+/** Flags: the keys of the free list are integers (MDB_INTEGERKEY); the environment was opened by a file's name (MDB_NOSUBDIR). */
 const INTEGER_KEYS = 0x0008
 const NO_SUBDIR = 0x4000
 
-/** More than LMDB gets to map anywhere. */
+/** No machine lets LMDB map more. */
 const MAX_MAP_BYTES = 2 ** 48
 
 const [MAGIC_AT, FREE_AT, MAIN_AT] = [HEADER_BYTES, HEADER_BYTES + 24, HEADER_BYTES + 24 + TREE_BYTES]
 
-/** The first two pages, as far as they say something. @param size of the file, in bytes */
+/** Reads the two meta pages, META_BYTES of each. @param size of the file, in bytes @throws {DataFileError} when the file is too short */
 export function readMetas (fd: number, size: number): readonly [Buffer, Buffer] {
   if (size === 0) throw new DataFileError('the file is empty')
   if (size < METAS * PAGE_BYTES) throw new DataFileError(`the file has ${size} bytes, less than the ${METAS} pages that every data file begins with`)
@@ -41,17 +41,17 @@ function readMeta (fd: number, number: number): Buffer {
   return meta
 }
 
-/** Whether this is a page of LMDB's at all. */
+/** Whether this is a meta page of LMDB at all. */
 export function isOfLmdb (meta: Buffer): boolean {
   return meta.readUInt32LE(MAGIC_AT) === MAGIC
 }
 
-/** What a meta page says, whether or not that can be true. */
+/** What a meta page says, unchecked. */
 export function fieldsOf (meta: Buffer): Meta {
   return { txnId: u64(meta, MAGIC_AT + 128), lastPage: u64(meta, MAGIC_AT + 120), free: treeAt(meta, FREE_AT), main: treeAt(meta, MAIN_AT) }
 }
 
-/** What one of the first two pages says, checked to be as LMDB writes it here. */
+/** What a meta page says. @throws {DataFileError} when it is not as LMDB writes it here */
 export function metaOf (meta: Buffer, number: number): Meta {
   const refuse = (what: string) => { throw new DataFileError(`page ${number}: ${what}`) }
   if (!isOfLmdb(meta)) refuse('is not of LMDB')
@@ -70,12 +70,12 @@ export function metaOf (meta: Buffer, number: number): Meta {
   return fields
 }
 
-/** The later one of the two states, by which LMDB goes. @throws {DataFileError} when they do not follow each other */
+/** The later one of the two states, which LMDB uses. @throws {DataFileError} when they do not follow each other */
 export function latestOf (a: Meta, b: Meta): Snapshot {
   const [current, other] = a.txnId >= b.txnId ? [a, b] : [b, a]
-  // Transactions write these pages in turn: those with an even number the first, the others the second. One that fails at
-  // that leaves its trees behind with the number and the last page of two before. Hence the one bit whose damage can pass for
-  // something else: it makes the last transaction look like such a failure.
+  // Transactions write the meta pages in turn: even numbers the first page, odd numbers the second. One that fails to write its
+  // meta page leaves there its trees, with the number and the last page of two transactions before. So there is one bit whose
+  // damage goes unnoticed: it makes the last transaction look like such a failure.
   const isOwn = current.txnId % 2 === (current === a ? 0 : 1)
   const isNext = other.txnId === current.txnId - 1 && other.lastPage <= current.lastPage
   const isFirst = isEmpty(other)
@@ -85,7 +85,7 @@ export function latestOf (a: Meta, b: Meta): Snapshot {
   return { ...current, isFirst }
 }
 
-/** Whether this is the state of a file that nothing was ever written to. */
+/** Whether this is the state of a file that was never written to. */
 export function isEmpty ({ txnId, lastPage, main, free }: Meta): boolean {
   return txnId === 0 && lastPage === METAS - 1 && main.root === undefined && free.root === undefined
 }

@@ -1,14 +1,14 @@
 import { readSync } from 'node:fs'
 import { checkHeader, DataFileError, HEADER_BYTES, METAS, OVERFLOW, PAGE_BYTES, u64, valueAt, valueBytes } from './pages.js'
 
-/** The pages of a file. Each has one place in it, so each can be taken once. */
+/** The pages of a file. Each can be taken once, because no page has two uses. All but taken() throw DataFileError. */
 export interface Pages {
-  /** @param conflict says what is wrong with a page that was taken before */
+  /** Takes `count` pages from `first` on. @param conflict what is wrong with a page that was taken before */
   take (first: number, count: number, conflict: string): void
   taken (): number
   /** Takes a page, reads it and checks its header. */
   read (number: number, kind: number, newest: number, into: Buffer): void
-  /** Reads bytes of pages that are taken. */
+  /** Reads `count` bytes of pages that were taken. */
   bytes (position: number, count: number, into: Buffer, at: number): void
 }
 
@@ -48,13 +48,13 @@ export function pagesOf (fd: number, lastPage: number): Pages {
   }
 }
 
-/** The values of the nodes of `leaf` that are BIG. Their pages follow each other, and only the first has a header. */
+/** The values of BIG nodes of a leaf. Their overflow pages are consecutive, and only the first has a header. */
 export interface BigValues {
-  /** Takes the pages of a value: how many they are. @param number of the leaf */
+  /** Takes the pages of a value, and returns how many they are. @param number of the leaf @throws {DataFileError} */
   take (node: number, number: number): number
-  /** The value whose pages were taken last. */
+  /** Reads the value whose pages were taken last; valid until the next call. @throws {DataFileError} */
   value (node: number): Buffer
-  /** Where in the file the value is. */
+  /** The byte offset of the value in the file. */
   position (node: number): number
 }
 
@@ -70,7 +70,7 @@ export function bigValues (pages: Pages, txnId: number, leaf: Buffer): BigValues
       const count = u64(leaf, valueAt(leaf, node) + 16)
       const size = valueBytes(leaf, node)
       if (size > count * PAGE_BYTES - HEADER_BYTES) throw new DataFileError(`page ${number}: has a value of ${size} bytes on ${count} pages`)
-      // Not the leaf's transaction: a compacting backup makes that 1, but leaves these pages theirs.
+      // Not the leaf's transaction: a compacting backup sets that to 1, but keeps the transactions of overflow pages.
       pages.read(first, OVERFLOW, txnId, bytes)
       const said = bytes.readUInt32LE(20)
       if (said !== count) throw new DataFileError(`page ${first}: is the first of ${said} pages, not of ${count}`)
@@ -88,7 +88,7 @@ export function bigValues (pages: Pages, txnId: number, leaf: Buffer): BigValues
         view = undefined
       }
       if (rest > 0) pages.bytes((firstPage(node) + 1) * PAGE_BYTES, rest, bytes, PAGE_BYTES)
-      // Values are often as long as the one before, and a new buffer would take longer than the rest of this.
+      // Values are often as long as the one before, and making a new view takes longer than the rest of this function.
       if (view?.length !== size) view = bytes.subarray(HEADER_BYTES, HEADER_BYTES + size)
       return view
     },

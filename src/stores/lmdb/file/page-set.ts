@@ -1,11 +1,11 @@
-/** A set of pages: one bit for each page that a file has. */
+/** A set of pages, with one bit for each page of a file. */
 export interface PageSet {
   /** False for a page beyond the end of the file. */
   has (number: number): boolean
   add (first: number, count?: number): void
 }
 
-/** @param pages how many the file has */
+/** @param pages how many pages the file has */
 export function pageSet (pages: number): PageSet {
   const bits = Buffer.alloc(Math.ceil(pages / 8))
   return {

@@ -1,9 +1,9 @@
 /*
- * The pages of LMDB's data file, version 2, and what each of them has to be by itself, whatever it holds. All numbers are
+ * The pages of LMDB's data file, version 2, and the checks that each must pass by itself, whatever it holds. All numbers are
  * little-endian, and there are no checksums.
  */
 
-/** What is wrong with a data file: its message is one line that says what and where, for an operator. */
+/** A fault of a data file. The message tells an operator, in one line, what is wrong and where. */
 export class DataFileError extends Error {}
 
 export const PAGE_BYTES = 4_096
@@ -11,7 +11,7 @@ export const PAGE_BYTES = 4_096
 /** The first two pages hold no data, but say where it is. */
 export const METAS = 2
 
-/** Every page begins with its own number (8 bytes), the transaction that wrote it (8), 0 (2), and what kind it is (2). */
+/** Every page begins with its own number (8 bytes), the transaction that wrote it (8), 0 (2), and its kind (2). */
 export const HEADER_BYTES = 24
 export const BRANCH = 1
 export const LEAF = 2
@@ -19,16 +19,16 @@ export const OVERFLOW = 4
 export const META = 8
 
 /**
- * After the header, branches and leaves have the offsets of their nodes in the order of the keys, and at their end the nodes
- * in no order. Offsets are counted from the end of the header, and the header's last four bytes say where the offsets end
- * and where the nodes begin.
+ * After the header, branches and leaves have the offsets of their nodes, in the order of the keys. At the end of the page are
+ * the nodes, in no order. Offsets count from the end of the header. The header's last four bytes say where the offsets end (2)
+ * and where the nodes begin (2).
  */
 const BODY_BYTES = PAGE_BYTES - HEADER_BYTES
 
-/** The size of the value, or the child's number (4 bytes); flags, or the child's number continued (2); the size of the key (2). */
+/** The value's size, or the low bytes of the child's page number (4 bytes); flags, or that number's high bytes (2); the key's size (2). */
 const NODE_BYTES = 8
 
-/** The value is elsewhere; in its place is the first of its pages (8 bytes), a transaction (8), how many they are (8). */
+/** The value is on overflow pages. In its place are the first of them (8 bytes), a transaction (8), and how many they are (8). */
 export const BIG = 1
 const BIG_BYTES = 24
 
@@ -36,21 +36,21 @@ const BIG_BYTES = 24
 export const SUBTREE = 2
 export const TREE_BYTES = 48
 
-/** Values that would make a larger node go elsewhere, so that two nodes fit on every page. */
+/** A value that would make its node larger goes to overflow pages, so that two nodes fit on every page. */
 const MAX_NODE_BYTES = 2_034
 const MAX_KEY_BYTES = 1_978
 
-/** What the reading spends its time with, so without the checks of Buffer's own methods, which double that. */
+/** An unsigned 16-bit number. Reading spends most of its time here; the checks of Buffer's own methods would double that. */
 export function u16 (bytes: Buffer, at: number): number {
   return bytes[at]! | bytes[at + 1]! << 8
 }
 
-/** An unsigned number of 64 bits. Beyond 2 ** 53 it is not exact, but compared only with numbers that are far below. */
+/** An unsigned 64-bit number. Above 2 ** 53 it is not exact, but it is only compared with numbers far below that. */
 export function u64 (bytes: Buffer, at: number): number {
   return bytes.readUInt32LE(at) + bytes.readUInt32LE(at + 4) * 2 ** 32
 }
 
-/** Where a node is on its page. */
+/** The byte offset of a node on its page. */
 export function nodeAt (page: Buffer, index: number): number {
   return u16(page, HEADER_BYTES + 2 * index) + HEADER_BYTES
 }
@@ -79,7 +79,11 @@ export function childOf (page: Buffer, node: number): number {
   return page.readUInt32LE(node) + u16(page, node + 4) * 2 ** 32
 }
 
-/** @param newest the last transaction that can have written the page. To LMDB, pages of a later one are its own to write to */
+/**
+ * Checks the header of a page.
+ * @param newest the last transaction that can have written it. LMDB would write to pages of a later one, taking them for its own
+ * @throws {DataFileError}
+ */
 export function checkHeader (page: Buffer, number: number, kind: number, newest: number): void {
   if (u64(page, 0) !== number) throw new DataFileError(`page ${number}: says that it is page ${u64(page, 0)}`)
   const found = page.readUInt32LE(16)
@@ -87,14 +91,15 @@ export function checkHeader (page: Buffer, number: number, kind: number, newest:
   if (u64(page, 8) > newest) throw new DataFileError(`page ${number}: is of transaction ${u64(page, 8)}, which is after ${newest}`)
 }
 
-/** For each node of the page that is being checked, at the half of its offset: where it ends. */
+/** Where each node of the page that is being checked ends, at the index that is half the node's offset. */
 const ends = new Uint16Array(BODY_BYTES / 2)
 
 /**
  * Checks that the nodes of a branch or a leaf lie side by side up to the end of the page, as LMDB keeps them, and that each
- * is what it can be.
- * @param flags which of the flags the nodes of this leaf can have
- * @returns how many they are
+ * can be a node.
+ * @param flags the flags that nodes of this leaf can have
+ * @returns how many nodes there are
+ * @throws {DataFileError}
  */
 export function checkNodes (page: Buffer, number: number, kind: number, flags: number): number {
   const lower = u16(page, 20)
@@ -110,7 +115,7 @@ export function checkNodes (page: Buffer, number: number, kind: number, flags: n
     if (end === 0) throw new DataFileError(`page ${number}: node ${index} cannot be one`)
     ends[(nodeAt(page, index) - HEADER_BYTES) / 2] = end
   }
-  // From end to end, all nodes come up exactly once when they neither overlap nor leave anything out.
+  // Going from each end to the next meets every node exactly once if none overlap and there are no gaps.
   let met = 0
   let at = upper
   for (; at < BODY_BYTES; met++) at = ends[at / 2] || PAGE_BYTES
@@ -119,13 +124,13 @@ export function checkNodes (page: Buffer, number: number, kind: number, flags: n
 }
 
 /**
- * The nodes of a page that can be nodes by themselves, in its order: of a page that checkNodes() refuses those around the damage,
- * and maybe some that never were one.
+ * The nodes of a page that are valid by themselves, in its order. Of a page that checkNodes() refuses, these are the nodes around
+ * the damage, and perhaps some that never were nodes.
  */
 export function readableNodes (page: Buffer, kind: number, flags: number): number[] {
   const lower = Math.min(u16(page, 20), BODY_BYTES)
   const upper = u16(page, 22)
-  // What lies before `upper` are remains of nodes that were removed.
+  // Before `upper` are remains of removed nodes.
   const first = upper >= lower && upper <= BODY_BYTES ? upper : lower
   const nodes: number[] = []
   for (let index = 0; index < lower >> 1; index++) {
@@ -134,7 +139,7 @@ export function readableNodes (page: Buffer, kind: number, flags: number): numbe
   return nodes
 }
 
-/** Where in the body of the page a node ends; 0 when it cannot be one. @param upper where in the body the first node can begin */
+/** Where in the body of the page a node ends; 0 when it is not valid. @param upper where in the body the first node can begin */
 function endOfNode (page: Buffer, kind: number, flags: number, index: number, upper: number): number {
   const node = nodeAt(page, index)
   const at = node - HEADER_BYTES
@@ -143,13 +148,13 @@ function endOfNode (page: Buffer, kind: number, flags: number, index: number, up
   return size === 0 || at + size > BODY_BYTES ? 0 : at + size
 }
 
-/** How long a node of a branch is; 0 when it is none. The key of the first has no meaning, and mostly is empty. */
+/** The length of a branch's node in bytes; 0 when it is not valid. The key of the first node has no meaning, and is mostly empty. */
 function branchNode (page: Buffer, node: number, index: number): number {
   const key = keyBytes(page, node)
   return key > MAX_KEY_BYTES || (key === 0 && index > 0) ? 0 : even(NODE_BYTES + key)
 }
 
-/** How long a node of a leaf is; 0 when it is none. */
+/** The length of a leaf's node in bytes; 0 when it is not valid. */
 function leafNode (page: Buffer, node: number, flags: number): number {
   const key = keyBytes(page, node)
   const own = flagsOf(page, node)
@@ -161,12 +166,12 @@ function even (size: number): number {
   return (size + 1) & ~1
 }
 
-/** What LMDB's record of a tree says. */
+/** What LMDB's record of a tree (MDB_db) says. */
 export interface Tree {
   readonly depth: number
   readonly branches: number
   readonly leaves: number
-  /** Pages with values that are not in a leaf. */
+  /** Overflow pages: those of values that are not in a leaf. */
   readonly overflows: number
   readonly entries: number
   /** Undefined when the tree is empty. */
@@ -175,7 +180,7 @@ export interface Tree {
 
 const NO_PAGE = 2n ** 64n - 1n
 
-/** The record of a tree, without the flags that it begins with. */
+/** Reads the record of a tree, without the flags at its beginning. */
 export function treeAt (bytes: Buffer, at: number): Tree {
   const isEmpty = bytes.readBigUInt64LE(at + 40) === NO_PAGE
   return {
@@ -188,7 +193,7 @@ export function treeAt (bytes: Buffer, at: number): Tree {
   }
 }
 
-/** Whether the tree at `at` is one of plain bytes in their order, each key once. */
+/** Whether the tree whose record is at `at` has plain keys: in byte order, each once. */
 export function isPlainTree (bytes: Buffer, at: number): boolean {
   return bytes.readUInt32LE(at) === 0 && u16(bytes, at + 4) === 0
 }

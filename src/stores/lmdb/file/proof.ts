@@ -6,31 +6,34 @@ import type { PageSet } from './page-set.js'
 import { METAS } from './pages.js'
 import { unreachedParts, type Part } from './unreached.js'
 
-/** What is known of a file before the parts of its tables are looked for that nothing leads to. */
+/** What is known of a file before the search for parts of its tables that no page refers to. */
 export interface Known {
   readonly meta: Meta
   readonly free: FreePages
   readonly tables: readonly DamagedTable[]
-  /** The pages that were met from above. */
+  /** The pages that were reached from the roots. */
   readonly reached: PageSet
-  /** What another way through the trees goes by, that leaves out pages which are free. */
+  /** Starts another search, which leaves out free pages. */
   search (): Search
 }
 
 /**
- * Gives tables the parts that nothing leads to any more, because a page above them is damaged. They are whole, but that does not make
- * them current: LMDB loses a page now and then, which is neither free nor in use, and what stands there was true once. So a
- * table gets its parts only when it is proven that they are in use:
+ * Gives tables the parts that no page refers to any more, because a page above them is damaged. They are intact, but that does not
+ * make them current: LMDB loses a page now and then, which is then neither free nor in use and holds old data. So a table
+ * gets its parts only when one of these proves that they are in use:
  *
- * - LMDB notes for each tree how many pages it has. When these, and the pages in the free list, are all that the file has, no page is
- *   lost, and each that is not free is in use. (For a table of which nothing is noted the pages are counted below its one part.)
- * - Or the table has with them exactly as many leaves and entries as LMDB noted. (Of parts with keys in one place only the last is taken.)
+ * - LMDB notes for each tree how many pages it has. When these and the pages in the free list are all pages of the file, no page is
+ *   lost, and each page that is not free is in use. (Of a table without such a note, the pages below its only part are counted.)
+ * - With its parts, the table has exactly as many leaves, overflow pages and entries as LMDB noted. (Of parts whose keys overlap,
+ *   only the newest is taken.)
  *
- * In either case their keys have to lie beside those of the rest of the table.
+ * In either case the keys of the parts must not overlap those of the rest of the table.
  *
- * Where a page is in use and free, either the free list is wrong, or what refers to the page, and then it has what was true once, and
- * the right page is one that nothing leads to. So the page is believed if with it the table is as LMDB noted, and with
- * the other one, if there is any, it is not. If both fit, both are left out.
+ * When a page is both in use and free, either the free list is wrong or the reference to the page. If the reference is, the page holds
+ * old data, and no page refers to the right one. So the page is trusted if the table is as LMDB noted with it, and is not with
+ * the other page, if there is one. If both fit, both are left out.
+ *
+ * Yields page numbers, to give others a turn.
  */
 export function * proveParts ({ meta, free, tables, reached, search }: Known): Generator<number> {
   const isTorn = tables.some(hasConflicts)
@@ -38,10 +41,10 @@ export function * proveParts ({ meta, free, tables, reached, search }: Known): G
   const { parts, hasValues } = yield * unreachedParts(search(), { has: number => reached.has(number) || free.set.has(number), add () {} }, meta.lastPage)
   const measured: Measured[] = []
   for (const table of tables) {
-    // It may be no more right than the rest.
+    // The record's size is lost and nothing below its root can be read, so the root may be wrong too.
     if (table.noted === undefined && table.counts.leaves === 0) table.root = undefined
     const own = parts.get(table.name) ?? []
-    // More than one root there cannot be.
+    // A table of which nothing is known must be a single part, because it has one root.
     if (hasConflicts(table) || (own.length > 0 && (table.root !== undefined || table.noted !== undefined || own.length === 1))) measured.push(yield * measure(table, own, search()))
   }
   const isComplete = !isTorn && lostPages(meta, free, tables.map(table => pagesOf(table, parts, measured))) === 0
@@ -59,29 +62,29 @@ export function * proveParts ({ meta, free, tables, reached, search }: Known): G
   if (isComplete) for (const table of tables) table.noted ??= table.root === undefined ? NOTHING : table.counts
 }
 
-/** Of an empty table. */
+/** The size of an empty table. */
 const NOTHING: Size = { branches: 0, leaves: 0, overflows: 0, entries: 0 }
 
 function isAsNoted ({ noted, counts }: DamagedTable): boolean {
   return noted !== undefined && counts.gaps === 0 && counts.branches === noted.branches && hasAll(noted, counts)
 }
 
-/** Whether nothing is missing but branches, and nothing there that should not be. */
+/** Whether all but the branches is as LMDB noted. */
 function hasAll (noted: Size, { leaves, overflows, entries }: Size): boolean {
   return leaves === noted.leaves && overflows === noted.overflows && entries === noted.entries
 }
 
-/** What was counted of a table together with some parts. */
+/** The counts of a table together with the parts `own`. */
 interface Measured { readonly table: DamagedTable, readonly own: readonly Part[], readonly counts: Counts, readonly isOrdered: boolean }
 
-/** Yields now and then. */
+/** Counts a table together with the parts `own`. Yields page numbers. */
 function * measure (table: DamagedTable, own: readonly Part[], search: Search): Generator<number, Measured> {
   let isOrdered = true
   for (const { page } of entriesOf(search, table, own, () => { isOrdered = false })) yield page
   return { table, own, counts: search.counts, isOrdered }
 }
 
-/** How many pages a table has; NaN when that is not known. */
+/** How many pages a table has; NaN when that is unknown. */
 function pagesOf ({ noted, name, counts }: DamagedTable, parts: ReadonlyMap<string, readonly Part[]>, measured: readonly Measured[]): number {
   if (noted !== undefined) return pagesIn(noted)
   const found = measured.find(({ table }) => table.name === name)?.counts ?? counts

@@ -4,7 +4,7 @@ import { fieldsOf, isEmpty, isOfLmdb, latestOf, META_BYTES, metaOf, type Meta } 
 import type { PageSet } from './page-set.js'
 import { DataFileError, PAGE_BYTES } from './pages.js'
 
-/** The file has nothing of LMDB's where it would have to be. */
+/** Neither meta page of the file is LMDB's. */
 export class ForeignFileError extends DataFileError {}
 
 /** A state of a damaged file. */
@@ -15,29 +15,29 @@ export interface State {
   readonly main: number | undefined
   /** What the state's meta page says; undefined when that page is lost. */
   readonly meta: Meta | undefined
-  /** What the meta page before that says; undefined when it is lost, or there was none. */
+  /** What the meta page of the transaction before says; undefined when it is lost, or there was none. */
   readonly previous: Meta | undefined
-  /** Why a page cannot be one of this state's; undefined when it can. @param txnId of the page */
+  /** Why a page cannot belong to this state; undefined when it can. @param txnId of the page */
   refuse (number: number, txnId: number): string | undefined
 }
 
 /**
- * Which state of a damaged file is the current one. An older one is no answer: its records are whole too, and say what is not
- * true any more. So of the two meta pages one must be right, and it must be known whether the other one was after it.
+ * Finds the current state of a damaged file. An older state will not do: its records are intact too, but no longer true. So one of
+ * the two meta pages must be right, and it must be known whether the other one was newer.
  *
- * - Both are as LMDB writes them, and follow each other: the later one, as in a file that is whole.
- * - Else a meta page counts when the table of tables that it refers to is of the same transaction, T. If both count and follow
- *   each other, again the later one.
- * - If one counts, the other was of T - 1 or of T + 1. LMDB writes each transaction's pages, among them a new table of tables,
- *   before its meta page, and none of those that T has in use. So if no page in the file is of T + 1, T is the last. If some are, the
- *   one table of tables among them leads to all that was written; but pages that were to be written by a transaction that was cut
- *   off may have something older in their place, so a page is taken only if it is of T + 1 or T had it in use.
- * - Else nothing is known. (The newest table of tables may be one that was not committed, or older than the one that is damaged.)
+ * - When both are as LMDB writes them and follow each other, the later one is current, as in an intact file.
+ * - Otherwise a meta page is trusted when the table of tables that it refers to is of the same transaction, T. When both are
+ *   trusted and follow each other, the later one is current.
+ * - When one is trusted, the other was of T - 1 or T + 1. LMDB writes each transaction's pages, a new table of tables among them,
+ *   before its meta page, and overwrites none that T uses. So when no page in the file is of T + 1, T is current. When some are,
+ *   the only table of tables among them leads to all that T + 1 wrote. But T + 1 may have been cut off before it wrote all its
+ *   pages, and then these hold something older; so a page is accepted only when it is of T + 1, or T used it.
+ * - Otherwise the current state is unknown. (The newest table of tables may be uncommitted, or older than the damaged one.)
  *
- * @param names of the tables
- * @param pagesOf which pages the tables of a state take
- * @param report told what is wrong with the meta pages
- * @throws {DataFileError} when it cannot be known
+ * @param names of the known tables, in byte order
+ * @param pagesOf returns the pages that the tables of a state use
+ * @param report receives what is wrong with the meta pages
+ * @throws {ForeignFileError} when the file is not LMDB's @throws {DataFileError} when the current state is unknown
  */
 export function currentState (file: DamagedFile, names: readonly string[], pagesOf: (state: State) => PageSet, report: (fault: string) => void): State {
   const metas = [0, 1].map(number => readMeta(file, number, report))
@@ -72,7 +72,7 @@ function stateOf (meta: Meta, other?: Meta): State {
   return { txnId: meta.txnId, main: meta.main.root, meta, previous: other?.txnId === meta.txnId - 1 ? other : undefined, refuse: () => undefined }
 }
 
-/** Of which transaction a state's table of tables is: the last, which always writes it, but of 1 in a compacting backup. */
+/** The transaction of a state's table of tables: the last one, which always writes it; in a compacting backup it is 1. */
 export function directoryTxnId ({ txnId, lastPage, main, free }: Meta): number {
   return free.root === undefined && main.root === lastPage ? 1 : txnId
 }
@@ -82,10 +82,10 @@ function hasDirectory (file: DamagedFile, names: readonly string[], meta: Meta):
   return root !== undefined && attempt(() => readDirectory(file, root, names, directoryTxnId(meta), () => {}), () => {}) !== undefined
 }
 
-/** The state after that of a meta page, when its own is lost. */
+/** The state after `known`, when its own meta page is lost. @throws {DataFileError} when it cannot be found */
 function stateAfter (file: DamagedFile, names: readonly string[], known: Meta, pagesOf: (state: State) => PageSet): State {
   const txnId = known.txnId + 1
-  // Before the first no page was written. (Those of a compacting backup are of 1, but for the pages of large values.)
+  // Before the first transaction no page was in use. (In a compacting backup all pages but those of large values are of 1.)
   const before = isEmpty(known) ? undefined : pagesOf(stateOf(known))
   const [main, ...others] = findDirectories(file, names, txnId, number => before?.has(number) === true)
   if (main === undefined || others.length > 0) throw new DataFileError('pages 0 and 1: one of them is damaged, and it cannot be known what was written last')

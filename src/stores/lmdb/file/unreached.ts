@@ -3,7 +3,7 @@ import { entriesBelow, kindOf, noCounts, readTreePage, tableOf, type Search } fr
 import { pageSet, type PageSet } from './page-set.js'
 import { BIG, BRANCH, checkHeader, checkNodes, childOf, DataFileError, LEAF, METAS, OVERFLOW, PAGE_BYTES } from './pages.js'
 
-/** A part of a table's tree that nothing refers to which can be read. */
+/** A part of a table's tree that no readable page refers to. */
 export interface Part {
   readonly root: number
   /** The transaction that wrote the root. */
@@ -13,13 +13,13 @@ export interface Part {
 }
 
 /**
- * The parts of trees on pages that are not free and that were not met from above: each as large as it can be. Whether they are
- * in use is another question: pages that LMDB has lost hold parts of older trees.
+ * Finds the parts of trees on pages that are neither free nor reached from the roots, each as large as it can be. It does not
+ * tell whether they are in use: pages that LMDB has lost hold parts of older trees. Yields page numbers, to give others a turn.
  *
- * @param met pages that are in use, or free
+ * @param met pages that were reached, or are free
  * @param last the last page that can be in use
- * @param search its `taken` and `counts` are left alone
- * @returns by table, in the order of their keys; and whether there are values besides that nobody refers to. Yields now and then.
+ * @param search its `taken` and `counts` do not change
+ * @returns the parts by table, in the order of their keys; and whether there are also large values on such pages
  */
 export function * unreachedParts (search: Search, met: PageSet, last: number): Generator<number, { readonly parts: ReadonlyMap<string, Part[]>, readonly hasValues: boolean }> {
   const { pages } = search.file
@@ -33,7 +33,7 @@ export function * unreachedParts (search: Search, met: PageSet, last: number): G
     const kind = kindAt(search, number, page)
     if (kind === OVERFLOW) {
       hasValues = true
-      // What the pages of a value look like is up to its client.
+      // A client chose the bytes of the value, and can make its pages look like any others.
       number += pagesOfValue(page) - 1
     } else if (kind !== undefined) {
       candidates.add(number)
@@ -52,12 +52,12 @@ export function * unreachedParts (search: Search, met: PageSet, last: number): G
   return { parts: new Map(Array.from(parts, ([table, some]) => [table, withoutOlder(some)])), hasValues }
 }
 
-/** @param page the first of a value's */
+/** @param page the first page of a large value */
 function pagesOfValue (page: Buffer): number {
   return Math.max(page.readUInt32LE(20), 1)
 }
 
-/** What a page is by all that it says itself; undefined for one that cannot be right. */
+/** The kind of a page; undefined when it is damaged or of another kind. */
 function kindAt ({ file, newest }: Search, number: number, page: Buffer): number | undefined {
   try {
     file.page(number, page)
@@ -73,12 +73,12 @@ function kindAt ({ file, newest }: Search, number: number, page: Buffer): number
   }
 }
 
-/** The part below a page, and of which table it is; undefined when no entry there is whole. */
+/** The part below a page, and its table; undefined when no entry there is intact. */
 function * partBelow (search: Search, root: number, page: Buffer): Generator<number, { readonly table: string, readonly part: Part } | undefined> {
   const { pages } = search.file
   search.file.page(root, page)
   const txnId = txnIdOf(page)
-  // There can be as many leaves as pages, and to go through one takes no note of what it has met.
+  // Every page of the file can be a leaf, so a set for each would cost too much; and a leaf by itself needs none.
   const taken = kindOf(page) === BRANCH ? pageSet(pages) : { has: () => false, add () {} }
   const own = { ...search, report () {}, taken, counts: noCounts() }
   const table = tableOf(own, root)
@@ -95,8 +95,8 @@ function * partBelow (search: Search, root: number, page: Buffer): Generator<num
 }
 
 /**
- * Parts in the order of their keys, of those that have keys in one place the one that was written last: when it was, the
- * other one was not in use any more.
+ * Parts in the order of their keys. Of parts whose keys overlap, only the one written last is kept: when it was written, the
+ * other was not in use any more.
  */
 function withoutOlder (parts: Part[]): Part[] {
   const kept: Part[] = []

@@ -18,24 +18,25 @@ export const compareBytes: Compare = (a, aNode, b, bNode) => {
 
 export const compareNumbers: Compare = (a, aNode, b, bNode) => numberOf(a, aNode) - numberOf(b, bNode)
 
-/** The key of a node as the number of a transaction. */
+/** The key of a node in the free list: the number of a transaction. @throws {DataFileError} when it is not 8 bytes long */
 export function numberOf (page: Buffer, node: number): number {
   if (keyBytes(page, node) !== 8) throw new DataFileError(`page ${u64(page, 0)}: has a key that is no number of a transaction`)
   return u64(page, keyAt(node))
 }
 
 /**
- * Walks trees. The leaves of a tree can have nodes with `flags`; `visit` is called for each node while its page, of which it
- * gets the number, is in `leaf`. Returns the last transaction that wrote a page of the tree; 0 for an empty one.
+ * Makes a function that walks a tree and checks it. `flags` are those that nodes of its leaves can have. `visit` is called for each
+ * node, with the number of its page, while that page is in `leaf`. The function returns the last transaction that wrote a page of
+ * the tree, 0 for an empty one, and throws a DataFileError when the tree is not as LMDB leaves it.
  */
 export function walker (pages: Pages, txnId: number, leaf: Buffer, big: BigValues) {
   return (name: string, tree: Tree, flags: number, compare: Compare, visit: (node: number, number: number) => void): number => {
-    /** The branches from the root down to the page that is read, and which of their nodes lead there. */
+    /** The branches from the root down to the current page, and the index of the node in each that leads there. */
     const path: Array<{ readonly page: Buffer, count: number, index: number }> = []
     const met = { branches: 0, leaves: 0, overflows: 0, entries: 0 }
     let last = 0
 
-    /** @param newest the transaction of the page above, which is written anew whenever this one is */
+    /** @param newest the transaction of the page above, which is rewritten whenever this one is */
     function descend (number: number, depth: number, newest: number): void {
       if (depth === tree.depth) return readLeaf(number, newest)
       const step = (path[depth - 1] ??= { page: Buffer.allocUnsafeSlow(PAGE_BYTES), count: 0, index: 0 })
@@ -64,8 +65,8 @@ export function walker (pages: Pages, txnId: number, leaf: Buffer, big: BigValue
     }
 
     /**
-     * Checks that the keys of a leaf are where the branches above would look for them. When all are, the keys in the
-     * branches are in order too. The first key of a branch parts nothing.
+     * Checks that a search from the root would find the keys of a leaf there. If that holds for all leaves, the keys in the
+     * branches are in order too. The first key of a branch separates nothing.
      */
     function checkBounds (number: number, first: number, last: number): void {
       const left = path.findLast(({ index }) => index > 0)
