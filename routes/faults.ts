@@ -1,6 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { ConnectionError, FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { Report } from '../src/dispatch.js'
 import { failureOf } from '../src/status.js'
 import { failureProblem, PROBLEM_TYPE, Refusal, sendProblem, transportProblem, type ProblemDetails } from './problem.js'
 
@@ -14,12 +15,12 @@ const DETAILS: Record<string, string> = {
 
 /**
  * Answers what was thrown on the way to a command, or on the way back, with problem details: what a command itself throws is a
- * failure by then. What nobody expected is logged, and not described.
+ * failure by then. What nobody expected is reported, and not described.
  */
-export function sendError (error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+export function sendError (error: unknown, request: FastifyRequest, reply: FastifyReply, report: Report): FastifyReply {
   const problem = error instanceof Refusal ? error.problem : clientFault(error, request)
   if (problem === undefined) {
-    request.log.error({ err: error }, 'fault')
+    report(error)
     return sendProblem(reply, failureProblem(failureOf('Unknown')))
   }
   // The rest of a body that nobody reads would be taken for the next request. What has a status of the protocol was judged after its body was read.

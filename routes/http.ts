@@ -51,11 +51,6 @@ function unsupported (type: string, how = ''): Refusal {
   return new Refusal(transportProblem(415, `Send the body as Content-Type: ${type}${how}.`))
 }
 
-/** Logs what a command did not expect. */
-export function reportTo ({ log }: FastifyRequest): (error: unknown) => void {
-  return error => { log.error({ err: error }, 'fault') }
-}
-
 /** The body as bytes; undefined when it is empty. */
 export function bodyOf (request: FastifyRequest): Buffer | undefined {
   return request.body as Buffer | undefined // What takeBodies() makes of it.

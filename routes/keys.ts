@@ -1,7 +1,7 @@
 import { Type, type Static } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { andThen, type Awaitable } from '../src/awaitable.js'
-import { dispatch, isFailure, type Call } from '../src/dispatch.js'
+import { dispatch, isFailure, type Call, type Report } from '../src/dispatch.js'
 import type { Gateway } from '../src/protocol/gateway.js'
 import type { JsonText } from '../src/json/text.js'
 import { keyFault, MAX_KEY_BYTES, MAX_VALUE_CHARACTERS } from '../src/limits.js'
@@ -10,7 +10,7 @@ import { entityTag, matchesWeakly, type EntityTags, type Precondition } from '..
 import { opensForParams } from '../src/protocol/request.js'
 import { JsonValue } from '../src/protocol/schema.js'
 import { statusName, type StatusName } from '../src/status.js'
-import { bodyOf, parametersIn, queryOf, refuseMergePatch, reportTo } from './http.js'
+import { bodyOf, parametersIn, queryOf, refuseMergePatch } from './http.js'
 import { asEmpty, asJson, failureProblem, Refusal, refuseAs } from './problem.js'
 
 export const KEY_URL = '/sessions/:tkn/keys/:key'
@@ -28,12 +28,12 @@ const representationOpens = opensForParams(representation)
 const NO_MEMBERS = Buffer.from('{}')
 
 /** The four routes of one key, whose representation is `{"value": …}` (PROTOCOL 5). HEAD comes with GET. */
-export function mountKeys (app: FastifyInstance, gateway: Gateway): void {
+export function mountKeys (app: FastifyInstance, gateway: Gateway, report: Report): void {
   const schema = { params: KeyParams }
 
   app.get<{ Params: Static<typeof KeyParams> }>(KEY_URL, { schema }, (request, reply) => {
     const ifNoneMatch = tags(request, 'If-None-Match')
-    return andThen(read(gateway, request), value => {
+    return andThen(read(gateway, report, request), value => {
       if (value === undefined) return refuseAs('KeyNotExist', 'key')
       reply.header('etag', entityTag(value))
       if (ifNoneMatch !== undefined && matchesWeakly(ifNoneMatch, value)) return asEmpty(reply, 304)
@@ -44,14 +44,14 @@ export function mountKeys (app: FastifyInstance, gateway: Gateway): void {
   app.put<{ Params: Static<typeof KeyParams> }>(KEY_URL, { schema }, (request, reply) => {
     refuseMergePatch(request)
     const value = bodyValue(request)
-    return andThen(change(gateway, 'KV_SET', request, value), status => {
+    return andThen(change(gateway, report, 'KV_SET', request, value), status => {
       if (status === 'ValueTypeInvalid') refuseAs(status, 'value', 'null is not a value: DELETE removes a key.')
       if (status !== 'KeySet' && status !== 'KeyUpdated') refuseAs(status, 'key', KEY_TOO_LONG)
       return asEmpty(reply.header('etag', entityTag(value)), status === 'KeySet' ? 201 : 204)
     })
   })
 
-  app.patch<{ Params: Static<typeof KeyParams> }>(KEY_URL, { schema }, (request, reply) => andThen(change(gateway, 'KV_MERGE', request, bodyValue(request)), status => {
+  app.patch<{ Params: Static<typeof KeyParams> }>(KEY_URL, { schema }, (request, reply) => andThen(change(gateway, report, 'KV_MERGE', request, bodyValue(request)), status => {
     if (status === 'ValueSize' && keyFault(request.params.key) !== undefined) refuseAs(status, 'key', KEY_TOO_LONG)
     if (status === 'ValueSize') refuseAs(status, 'value', `A value can grow to ${MAX_VALUE_CHARACTERS} characters at most.`)
     return asEmpty(reply, 204)
@@ -59,7 +59,7 @@ export function mountKeys (app: FastifyInstance, gateway: Gateway): void {
 
   app.delete<{ Params: Static<typeof KeyParams> }>(KEY_URL, { schema }, (request, reply) => {
     if (bodyOf(request) !== undefined) refuseAs('CommandSyntax', '', 'This route takes no body.')
-    return andThen(change(gateway, 'KV_RMV', request), status => {
+    return andThen(change(gateway, report, 'KV_RMV', request), status => {
       if (status !== 'KeyRemoved') refuseAs(status, 'key')
       return asEmpty(reply, 204)
     })
@@ -74,22 +74,22 @@ function given (request: KeyRequest): { tkn: string, key: string } {
 }
 
 /** The value of the key, once If-Match holds. */
-function read (gateway: Gateway, request: KeyRequest): Awaitable<JsonText | undefined> {
+function read (gateway: Gateway, report: Report, request: KeyRequest): Awaitable<JsonText | undefined> {
   const { tkn, key } = given(request)
   const ifMatch = tags(request, 'If-Match')
   const precondition = ifMatch && { key, ifMatch, ifNoneMatch: undefined, needsKey: true }
-  return andThen(succeed(gateway, { command: 'KV_GET', given: parameters(tkn, [key]), precondition, report: reportTo(request) }), reply => {
+  return andThen(succeed(gateway, { command: 'KV_GET', given: parameters(tkn, [key]), precondition, report }), reply => {
     // The reply of KV_GET, which has null for a key that does not exist.
     return (reply as { keys: Map<string, JsonText | null> }).keys.get(key) ?? undefined
   })
 }
 
 /** Carries out a command on the key alone, in one step with its preconditions; the status of the key. */
-function change (gateway: Gateway, name: 'KV_SET' | 'KV_MERGE' | 'KV_RMV', request: KeyRequest, value?: JsonText): Awaitable<StatusName> {
+function change (gateway: Gateway, report: Report, name: 'KV_SET' | 'KV_MERGE' | 'KV_RMV', request: KeyRequest, value?: JsonText): Awaitable<StatusName> {
   const { tkn, key } = given(request)
   const keys = value === undefined ? [key] : new Map([[key, value]])
   const precondition = preconditionOf(request, key, name === 'KV_RMV')
-  return andThen(succeed(gateway, { command: name, given: parameters(tkn, keys), precondition, report: reportTo(request) }), reply => {
+  return andThen(succeed(gateway, { command: name, given: parameters(tkn, keys), precondition, report }), reply => {
     // The reply of these three, which has a status for each key.
     return statusName((reply as { keys: Map<string, number> }).keys.get(key) as number)
   })

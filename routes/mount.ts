@@ -4,23 +4,23 @@ import { andThen } from '../src/awaitable.js'
 import { COMMANDS } from '../src/commands/index.js'
 import type { Command } from '../src/protocol/command.js'
 import type { Gateway } from '../src/protocol/gateway.js'
-import { dispatch, isFailure, type Reply } from '../src/dispatch.js'
+import { dispatch, isFailure, type Reply, type Report } from '../src/dispatch.js'
 import type { Opens } from '../src/json/scanner.js'
 import type { Params } from '../src/protocol/param.js'
 import { opensForParams } from '../src/protocol/request.js'
 import type { Failure } from '../src/status.js'
-import { bodyOf, parametersIn, queryOf, refuseMergePatch, refusePreconditions, reportTo, tokenParams, type TokenParams } from './http.js'
+import { bodyOf, parametersIn, queryOf, refuseMergePatch, refusePreconditions, tokenParams, type TokenParams } from './http.js'
 import { asEmpty, asJson, asProblem, failureProblem, refuseAs } from './problem.js'
 import { REST, type RestRoute } from './rest.js'
 
 const MINIMAL = /(?:^|[,;])\s*return\s*=\s*"?minimal"?\s*(?:[,;]|$)/i
 
 /** Mounts the table of rest.ts. */
-export function mountRest (app: FastifyInstance, gateway: Gateway): void {
-  for (const route of REST satisfies readonly RestRoute[]) mount(app, gateway, route)
+export function mountRest (app: FastifyInstance, gateway: Gateway, report: Report): void {
+  for (const route of REST satisfies readonly RestRoute[]) mount(app, gateway, report, route)
 }
 
-function mount (app: FastifyInstance, gateway: Gateway, route: RestRoute): void {
+function mount (app: FastifyInstance, gateway: Gateway, report: Report, route: RestRoute): void {
   const { method, url } = route
   const opens = opensForParams(COMMANDS[route.command].params)
   const hasToken = url.includes(':tkn')
@@ -36,7 +36,7 @@ function mount (app: FastifyInstance, gateway: Gateway, route: RestRoute): void 
       const given = fromQuery(route, params, request)
       addFromBody(given, route, params, opens, request)
       if (hasToken) setToken(given, request.params.tkn)
-      return andThen(dispatch(gateway, { command, given, room: Infinity, report: reportTo(request) }), result => {
+      return andThen(dispatch(gateway, { command, given, room: Infinity, report }), result => {
         if (isFailure(result)) return asProblem(reply, failureProblem(inWordsOfQuery(route, result)))
         if (minimal) reply.header('preference-applied', 'return=minimal')
         return answer(reply, route, result)

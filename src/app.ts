@@ -1,4 +1,4 @@
-import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance, type FastifyServerOptions } from 'fastify'
+import Fastify, { type FastifyInstance } from 'fastify'
 import { TypeBoxValidatorCompiler, type TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import { openApi } from '../openapi/document.js'
 import { mountCommand } from '../routes/command.js'
@@ -20,10 +20,8 @@ export interface AppOptions {
   readonly requestTimeout?: number
   /** Characters of replies that may wait for their clients to read them, beyond which long replies become 503; 256 Mi unless given. */
   readonly unsentLimit?: number
-  /** Fastify's own; off unless given. */
-  readonly logger?: FastifyServerOptions['logger']
-  /** A logger that is there already, in place of `logger`. */
-  readonly log?: FastifyBaseLogger
+  /** Where faults of the server are told, such as a logger of pino; nowhere unless given. */
+  readonly log?: { error (content: { readonly err: unknown }, message: string): void }
   /** What GET /ready answers; always ready unless given. */
   readonly readiness?: Readiness
 }
@@ -39,7 +37,8 @@ const STALLED_TIMEOUT_MS = 120_000
 
 /** The HTTP server of a gateway, without a port: it reads no environment and does not listen. */
 export function buildApp (gateway: Gateway, options: AppOptions = {}): FastifyInstance {
-  const { bodyLimit = DEFAULT_BODY_BYTES, requestTimeout = 30_000, logger = false, log, readiness = { reason: undefined } } = options
+  const { bodyLimit = DEFAULT_BODY_BYTES, requestTimeout = 30_000, log, readiness = { reason: undefined } } = options
+  const report = (error: unknown): void => { log?.error({ err: error }, 'fault') }
   const app = Fastify({
     bodyLimit,
     requestTimeout,
@@ -50,14 +49,12 @@ export function buildApp (gateway: Gateway, options: AppOptions = {}): FastifyIn
     forceCloseConnections: 'idle',
     // A request that arrives while the server closes is served: its proxy may not be able to send it elsewhere.
     return503OnClosing: false,
-    ...log === undefined ? { logger } : { loggerInstance: log },
-    // A log line for each request costs a third of the time that it takes to answer it; proxies write one anyway.
-    logController: new LogController({ disableRequestLogging: true }),
+    // Fastify has no logger: with one it makes a child of it for each request, and listens for the end of each reply.
     routerOptions: { maxParamLength: MAX_PART_CHARACTERS },
-    frameworkErrors: (error, request, reply) => { sendError(error, request, reply) },
+    frameworkErrors: (error, request, reply) => { sendError(error, request, reply, report) },
     clientErrorHandler: answerMalformed,
   }).withTypeProvider<TypeBoxTypeProvider>().setValidatorCompiler(TypeBoxValidatorCompiler)
-  app.setErrorHandler(sendError)
+  app.setErrorHandler((error, request, reply) => sendError(error, request, reply, report))
   answerNodesOwn(app)
   resistPressure(app, options.unsentLimit ?? MAX_UNSENT_CHARACTERS)
 
@@ -76,9 +73,9 @@ export function buildApp (gateway: Gateway, options: AppOptions = {}): FastifyIn
   sendNoContent(app)
   sendTogether(app)
   takeBodies(app)
-  mountCommand(app, gateway)
-  mountRest(app, gateway)
-  mountKeys(app, gateway)
+  mountCommand(app, gateway, report)
+  mountRest(app, gateway, report)
+  mountKeys(app, gateway, report)
   mountService(app, openApi('3.1'), readiness)
   refuseOthers(app, new Map(mounted))
   return app

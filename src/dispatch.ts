@@ -18,9 +18,11 @@ export interface Call {
    * text: the caller looks into it.
    */
   readonly room?: number
-  /** Takes what the server did not expect, to be logged. */
-  report (error: unknown): void
+  readonly report: Report
 }
+
+/** Takes what the server did not expect, to be logged. */
+export type Report = (error: unknown) => void
 
 /** What came of a command that succeeded as a whole. */
 export interface Reply {

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { andThen, type Awaitable } from './awaitable.js'
 import { COMMANDS, isCommand } from './commands/index.js'
-import { dispatch, isFailure, type Call } from './dispatch.js'
+import { dispatch, isFailure, type Report } from './dispatch.js'
 import type { Gateway } from './protocol/gateway.js'
 import { JsonError } from './json/lexer.js'
 import { scan, type Document, type Node, type Opens } from './json/scanner.js'
@@ -16,8 +16,6 @@ export interface Answer {
   /** Whether it is an `ERR` reply: the request could not be attributed to a command. */
   readonly isError: boolean
 }
-
-type Report = Call['report']
 
 const opensByCommand = new Map<string, Opens>(Object.entries(COMMANDS).map(([name, { params }]) => [name, opensForParams(params)]))
 const envelopeOpens: Opens = name => opensByCommand.get(String(name)) ?? (() => undefined)

@@ -4,6 +4,7 @@ import { connect, type AddressInfo } from 'node:net'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import fc from 'fast-check'
 import type { FastifyInstance, InjectOptions } from 'fastify'
+import pino from 'pino'
 import t, { type Test } from 'tap'
 import { KEY_URL } from '../routes/keys.js'
 import { REST, type RestRoute } from '../routes/rest.js'
@@ -834,7 +835,7 @@ t.test('a fault of the store is a 500 that tells nothing, and a log entry that t
   const broken = new Set<string>()
   const SECRET = 'secret /etc/passwd detail'
   const fault: { reason: unknown } = { reason: new Error(SECRET) }
-  const { send, newSession, tkn } = await start(t, { logger: { level: 'trace', stream: { write: line => { lines.push(line) } } } }, store => overriding<Pick<SessionStore, 'access'>>(store, {
+  const { send, newSession, tkn } = await start(t, { log: pino({ level: 'trace' }, { write: line => { lines.push(line) } }) }, store => overriding<Pick<SessionStore, 'access'>>(store, {
     access: async (id, now, step) => {
       if (broken.has(id)) throw fault.reason
       return await store.access(id, now, step)
@@ -991,7 +992,7 @@ t.test('empty elements of a list of entity tags are ignored', async t => {
 
 t.test('a fault of a route itself is a 500 that tells nothing, and a log entry that tells all', async t => {
   const lines: string[] = []
-  const app = buildApp(await createGateway(memoryStore()), { logger: { level: 'error', stream: { write: line => { lines.push(line) } } } })
+  const app = buildApp(await createGateway(memoryStore()), { log: pino({ level: 'error' }, { write: line => { lines.push(line) } }) })
   t.teardown(async () => { await app.close() })
   app.get('/broken', async () => { throw new Error('secret detail') })
   const { statusCode, headers, body } = await app.inject('/broken')

@@ -53,9 +53,11 @@ function sealed (key: Buffer, length: number, fill: (bytes: Buffer) => void): Bu
   return bytes
 }
 
+// A value may stand in lmdb's shared buffer, whose memory goes on behind its `length`: whatever cuts it is given an end.
+
 /** Whether an entry is as it was written. */
 export function isIntact (key: Buffer, value: Buffer): boolean {
-  return value.length >= CRC_BYTES && value.readUInt32BE(4) === crc32(value.subarray(CRC_BYTES), crc32(key))
+  return value.length >= CRC_BYTES && value.readUInt32BE(4) === crc32(value.subarray(CRC_BYTES, value.length), crc32(key))
 }
 
 /** Whether an entry that is not intact has its own key: what was stored under that key is damaged then, and nothing is missing. */
@@ -73,8 +75,9 @@ export function damaged (what: string): StatusError {
  * @param kind what is in the table, for the message, such as `session`
  */
 function unsealed (kind: string, key: Buffer, value: Buffer): Buffer {
-  if (!isIntact(key, value)) throw damaged(`The record of a ${kind} does not fit its CRC32`)
-  return value.subarray(CRC_BYTES)
+  const content = value.length < CRC_BYTES ? undefined : value.subarray(CRC_BYTES, value.length)
+  if (content === undefined || value.readUInt32BE(4) !== crc32(content, crc32(key))) throw damaged(`The record of a ${kind} does not fit its CRC32`)
+  return content
 }
 
 /** Bytes of a key and its value as its client knows them. */

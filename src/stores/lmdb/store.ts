@@ -1,7 +1,8 @@
 import type { RootDatabase } from 'lmdb'
 import { expire, type Access, type Found, type Session, type SessionCopy, type SessionId, type SessionStore } from '../../session.js'
 import type { CommonOptions } from '../options.js'
-import { create, expireStored, lookOnly, readOnly, remove, restore, step, sweep } from './access.js'
+import type { Awaitable } from '../../awaitable.js'
+import { create, expireStored, lookOnly, readOnly, remove, restore, step, sweep, type AccessAnswer } from './access.js'
 import { Environment } from './environment.js'
 import { isWriteFault } from './faults.js'
 import { groupCommit, type GroupCommit } from './group-commit.js'
@@ -72,12 +73,12 @@ export class LmdbStore implements SessionStore {
     }), () => look(this.#tables, key, now))
   }
 
-  async access<T> (id: SessionId, now: number, access: Access<T>): Promise<{ readonly reply: T } | undefined> {
+  access<T> (id: SessionId, now: number, access: Access<T>): Awaitable<AccessAnswer<T>> {
     const key = encodeId(id)
-    const commitStep = async () => await this.#commits.run(() => this.#environment.attempt(() => step(this.#tables, key, now, access)))
-    if (access.mayWrite) return await commitStep()
+    if (access.mayWrite) return this.#commitStep(key, now, access)
     const read = this.#environment.read(() => readOnly(this.#tables, key, now, access))
-    return read === undefined ? await this.#tryWriting(commitStep, () => lookOnly(this.#tables, key, now, access)) : read.answer
+    if (read !== undefined) return read.answer
+    return this.#tryWriting(() => this.#commitStep(key, now, access), () => lookOnly(this.#tables, key, now, access))
   }
 
   async remove (id: SessionId, now: number): Promise<boolean> {
@@ -125,6 +126,10 @@ export class LmdbStore implements SessionStore {
   async close (): Promise<void> {
     await this.#commits.drained()
     await this.#release(!this.#environment.hasFailed)
+  }
+
+  #commitStep<T> (key: Buffer, now: number, access: Access<T>): Promise<AccessAnswer<T>> {
+    return this.#commits.run(() => this.#environment.attempt(() => step(this.#tables, key, now, access)))
   }
 
   /** Writes, together with whatever else waits. */
