@@ -1,24 +1,26 @@
 // What a request costs, side by side in one alternating run: a bare node:http server that parses and answers the same bodies, and
-// Holdfast on its stores. Every server is a process of its own, the load another one, each on a core of its own where taskset is there.
+// Holdfast on its stores, the one on Redis (where redis-server is installed) with what Redis itself takes. Every server is a process of its own, the load another one, each on a core of its own where taskset is there.
 //
-//     npm run bench [-- --rounds 5 --seconds 2 --connections 1,8,64 --only memory --json FILE]
+//     npm run bench [-- --rounds 5 --seconds 2 --only memory --requests KV_SET,GET --connections 64 --json FILE --against ../before]
 //
 // Prints a table: processor time of the server per request by the operating system's accounting (Linux), its ratio to bare in the same
 // round, requests per second, and latencies. A crowded round shows in the spread: run it again, never average it.
-import { execFile, execFileSync, spawn } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { availableParallelism, cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { parseArgs, promisify } from 'node:util'
+import { json } from 'node:stream/consumers'
+import { parseArgs } from 'node:util'
 
 const { values: options } = parseArgs({
   options: {
     rounds: { type: 'string', default: '5' },
     seconds: { type: 'string', default: '2' },
     warmup: { type: 'string', default: '3' },
-    connections: { type: 'string', default: '1,8,64' },
+    /** Only with so many, of those that stand below. */
+    connections: { type: 'string' },
     only: { type: 'string', default: '' },
     requests: { type: 'string', default: '' },
     json: { type: 'string' },
@@ -26,7 +28,6 @@ const { values: options } = parseArgs({
     against: { type: 'string' },
   },
 })
-const CONNECTIONS = options.connections.split(',').map(Number)
 const JSON_HEADERS = { 'content-type': 'application/json' }
 const HERE = fileURLToPath(new URL('../..', import.meta.url))
 const LOAD = fileURLToPath(new URL('load.js', import.meta.url))
@@ -58,12 +59,27 @@ const on = (core, command) => isPinned ? ['taskset', '-c', `${core}`, ...command
 const place = mkdtempSync(join(process.env.BENCH_DIR ?? tmpdir(), 'holdfast-bench-'))
 const holdfast = (root, store) => [process.execPath, join(root, 'dist/src/main.js'), '--port', '0', '--store', store]
 
-/** Servers by name: makes their command line. */
-const SERVERS = Object.fromEntries([
-  ['bare', () => [process.execPath, '-e', BARE]],
-  ...['memory', 'lmdb'].flatMap(kind => Object.entries({ '': HERE, ...options.against && { ' before': options.against } })
-    .map(([suffix, root]) => [`${kind}:${suffix}`, () => holdfast(root, kind === 'lmdb' ? `lmdb:${mkdtempSync(join(place, 'data-'))}` : 'memory:')])),
-].filter(([name]) => name === 'bare' || name.startsWith(options.only)))
+const BUILDS = Object.entries({ '': HERE, ...options.against && { ' before': options.against } })
+const REDIS_PORT = 16_379
+
+/** The URLs of stores by their names, and the program that one of them needs. */
+const STORES = {
+  'memory:': { url: () => 'memory:' },
+  'lmdb:': { url: () => `lmdb:${mkdtempSync(join(place, 'data-'))}` },
+  ...has('redis-server', '--version') && {
+    'Redis, both processes': {
+      url: () => `redis://127.0.0.1:${REDIS_PORT}`,
+      engine: ['redis-server', '--port', `${REDIS_PORT}`, '--save', '', '--appendonly', 'no'],
+    },
+  },
+}
+
+/** Servers: how to start one. */
+const SERVERS = [
+  { name: 'bare', command: () => [process.execPath, '-e', BARE] },
+  ...Object.entries(STORES).flatMap(([name, { url, engine }]) => BUILDS
+    .map(([suffix, root]) => ({ name: name + suffix, engine, command: () => holdfast(root, url()) }))),
+].filter(({ name }) => name === 'bare' || name.startsWith(options.only))
 
 const VALUE = { name: 'Ada', items: [1, 2, 3], note: 'x'.repeat(60) }
 const request = (method, path, body) => {
@@ -71,24 +87,67 @@ const request = (method, path, body) => {
   const headers = body === undefined ? '' : `content-type: application/json\r\ncontent-length: ${Buffer.byteLength(content)}\r\n`
   return `${method} ${path} HTTP/1.1\r\nhost: bench\r\n${headers}\r\n${content}`
 }
-const REQUESTS = Object.fromEntries(Object.entries({
-  KV_SET: tkn => request('POST', '/command', { KV_SET: { tkn, keys: { user: VALUE } } }),
-  KV_GET: tkn => request('POST', '/command', { KV_GET: { tkn, keys: ['user'] } }),
-  PUT: tkn => request('PUT', `/sessions/${tkn}/keys/user`, { value: VALUE }),
-  GET: tkn => request('GET', `/sessions/${tkn}/keys/user`),
-}).filter(([name]) => options.requests === '' || options.requests.split(',').includes(name)))
+const command = content => request('POST', '/command', content)
+const names = count => Array.from({ length: count }, (_, n) => `key${n}`)
+const set = count => ({ tkn }) => [command({ KV_SET: { tkn, keys: Object.fromEntries(names(count).map(name => [name, VALUE])) } })]
+const get = count => ({ tkn }) => [command({ KV_GET: { tkn, keys: names(count) } })]
+const batch = count => ({ tkn }) => [request('POST', '/commands', names(count).map(name => ({ KV_SET: { tkn, keys: { [name]: VALUE } } })))]
+const READS_OF_TEN = 9
 
-async function start (command) {
+/** What is asked, with how many connections, and how many sessions there are to be asked of: makes the requests, which are sent in turn. */
+const REQUESTS = Object.entries({
+  KV_SET: { connections: [1, 8, 64], of: ({ tkn }) => [command({ KV_SET: { tkn, keys: { user: VALUE } } })] },
+  KV_GET: { connections: [1, 8, 64], of: ({ tkn }) => [command({ KV_GET: { tkn, keys: ['user'] } })] },
+  PUT: { connections: [1, 8, 64], of: ({ tkn }) => [request('PUT', `/sessions/${tkn}/keys/user`, { value: VALUE })] },
+  GET: { connections: [1, 8, 64], of: ({ tkn }) => [request('GET', `/sessions/${tkn}/keys/user`)] },
+  'KV_SET, 10 keys': { connections: [64], of: set(10) },
+  'KV_GET, 10 keys': { connections: [64], of: get(10) },
+  'KV_SET, 100 keys': { connections: [8], of: set(100) },
+  'KV_GET, 100 keys': { connections: [8], of: get(100) },
+  'KV_SET, 1000 keys': { connections: [8], of: set(1_000) },
+  'KV_GET, 1000 keys': { connections: [8], of: get(1_000) },
+  'batch of 10 KV_SET': { connections: [8], of: batch(10) },
+  'batch of 100 KV_SET': { connections: [8], of: batch(100) },
+  '90 % reads of 10,000 sessions': {
+    connections: [64],
+    sessions: 10_000,
+    of: ({ tkns }) => tkns.map((tkn, n) => command(n % 10 < READS_OF_TEN ? { KV_GET: { tkn, keys: ['user'] } } : { KV_SET: { tkn, keys: { user: VALUE } } })),
+  },
+  'KV_GET of a session with idle': { connections: [64], expiry: { duration: 0, deleteSession: true, idle: 600 }, of: ({ tkn }) => [command({ KV_GET: { tkn, keys: ['user'] } })] },
+  'KV_SET of 1 MB': { connections: [8], of: ({ tkn }) => [command({ KV_SET: { tkn, keys: { user: 'x'.repeat(1e6) } } })] },
+}).map(([name, { connections, ...rest }]) => ({
+  name,
+  ...rest,
+  connections: connections.filter(count => options.connections === undefined || options.connections.split(',').includes(`${count}`)),
+})).filter(({ name }) => options.requests === '' || options.requests.split(',').includes(name))
+
+/** Starts a program, and waits until it prints what says that it is there. */
+async function start (command, pattern) {
   const [program, ...args] = on(0, command)
   const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'] })
-  const [line] = await once(child.stdout, 'data')
-  return { child, url: /http:\/\/[^,]*/.exec(line.toString())[0] }
+  let text = ''
+  for await (const part of child.stdout.iterator({ destroyOnReturn: false })) {
+    text += part
+    if (pattern.test(text)) break
+  }
+  child.stdout.resume()
+  return { child, text }
 }
 
-async function tokenOf (url) {
-  const response = await fetch(`${url}/command`, { method: 'POST', headers: JSON_HEADERS, body: '{"SH_NEW":{"name":"bench"}}' })
-  const { SH_NEW_RSP: reply } = await response.json()
-  return reply?.tkn ?? 'bare'
+async function stop ({ child }) {
+  child.kill()
+  if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
+}
+
+/** Makes sessions. @returns their tokens */
+async function tokensOf (url, count, expiry) {
+  const envelopes = Array.from({ length: count }, () => ({ SH_NEW: { name: 'bench', ...expiry && { expiry } } }))
+  const tokens = []
+  for (let from = 0; from < count; from += 1_000) {
+    const response = await fetch(`${url}/commands`, { method: 'POST', headers: JSON_HEADERS, body: JSON.stringify(envelopes.slice(from, from + 1_000)) })
+    for (const { SH_NEW_RSP: reply } of await response.json()) tokens.push(reply?.tkn ?? 'bare')
+  }
+  return tokens
 }
 
 /** Processor time of a process so far, in microseconds. */
@@ -100,35 +159,43 @@ function processorTime (pid) {
 }
 
 async function load (port, connections, seconds, requests) {
-  const [program, ...args] = on(availableParallelism() - 1, [process.execPath, LOAD, JSON.stringify({ port, connections, seconds, requests })])
-  const { stdout } = await promisify(execFile)(program, args)
-  return JSON.parse(stdout)
+  const [program, ...args] = on(availableParallelism() - 1, [process.execPath, LOAD])
+  const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'inherit'] })
+  child.stdin.end(JSON.stringify({ port, connections, seconds, requests }))
+  return await json(child.stdout)
 }
 
 const median = numbers => [...numbers].sort((a, b) => a - b)[numbers.length >> 1]
 const results = new Map()
-const servers = Object.entries(SERVERS)
 for (let round = 0; round < Number(options.rounds); round++) {
   const bare = new Map()
-  for (const [server, command] of round % 2 === 0 ? servers : [servers[0], ...servers.slice(1).reverse()]) {
-    const { child, url } = await start(command())
-    const tkn = await tokenOf(url)
+  const [first, ...others] = SERVERS
+  for (const server of [first, ...round % 2 === 0 ? others : others.reverse()]) {
+    const engine = server.engine && await start(server.engine, /Ready to accept connections/)
+    const started = await start(server.command(), /http:\/\/[^,\s]+/)
+    const url = /http:\/\/[^,\s]+/.exec(started.text)[0]
     const port = Number(new URL(url).port)
-    await load(port, 64, Number(options.warmup), Object.values(REQUESTS).map(make => make(tkn)))
-    for (const [name, make] of Object.entries(REQUESTS)) {
-      for (const connections of CONNECTIONS) {
-        const before = processorTime(child.pid)
-        const { count, seconds, failed, p50, p99 } = await load(port, connections, Number(options.seconds), [make(tkn)])
-        const cpu = (processorTime(child.pid) - before) / count
+    const processes = [started, engine].filter(one => one !== undefined)
+    const spent = () => processes.reduce((sum, { child }) => sum + processorTime(child.pid), 0)
+    const [tkn] = await tokensOf(url, 1)
+    await load(port, 64, Number(options.warmup), REQUESTS.slice(0, 4).flatMap(({ of }) => of({ tkn, tkns: [tkn] })))
+    for (const { name, connections: counts, sessions = 1, expiry, of } of REQUESTS) {
+      const tkns = await tokensOf(url, sessions, expiry)
+      const requests = of({ tkn: tkns[0], tkns })
+      // So that reads find something.
+      for (const tkn of tkns.length === 1 ? tkns : []) await load(port, 1, 0.1, [command({ KV_SET: { tkn, keys: { user: VALUE, ...Object.fromEntries(names(1_000).map(name => [name, VALUE])) } } })])
+      for (const connections of counts) {
+        const before = spent()
+        const { count, seconds, failed, p50, p99 } = await load(port, connections, Number(options.seconds), requests)
+        const cpu = (spent() - before) / count
         const key = `${name}\t${connections}`
-        if (server === 'bare') bare.set(key, cpu)
-        const row = results.get(`${key}\t${server}`) ?? []
+        if (server.name === 'bare') bare.set(key, cpu)
+        const row = results.get(`${key}\t${server.name}`) ?? []
         row.push({ cpu, ratio: cpu / bare.get(key), rate: count / seconds, p50, p99, failed })
-        results.set(`${key}\t${server}`, row)
+        results.set(`${key}\t${server.name}`, row)
       }
     }
-    child.kill()
-    await once(child, 'exit')
+    for (const one of processes) await stop(one)
   }
 }
 rmSync(place, { recursive: true })
@@ -150,7 +217,9 @@ const rows = [...results].map(([key, row]) => {
     'p99 ms': Number(median(of('p99')).toFixed(2)),
     failed: of('failed').reduce((sum, count) => sum + count, 0),
   }
-}).sort((a, b) => a.request.localeCompare(b.request) || a.connections - b.connections)
+})
+const placeOf = ({ request, connections }) => REQUESTS.findIndex(({ name }) => name === request) * 1e3 + connections
+rows.sort((a, b) => placeOf(a) - placeOf(b))
 console.table(rows)
 const machine = { node: process.version, cpu: cpus()[0]?.model, cores: availableParallelism(), rounds: Number(options.rounds), seconds: Number(options.seconds) }
 if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify({ machine, rows }, undefined, 2)}\n`)

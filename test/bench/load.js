@@ -1,13 +1,14 @@
 // A load of its own process, as light as can be: a load generator slower than the server hides everything. Each connection is a raw
 // socket that sends the same request again as soon as its reply is whole.
 //
-//     node test/bench/load.js '{"port":8080,"connections":64,"seconds":2,"requests":["GET / HTTP/1.1\r\n…"]}'
+//     echo '{"port":8080,"connections":64,"seconds":2,"requests":["GET / HTTP/1.1\r\n…"]}' | node test/bench/load.js
 //
 // Connections take the requests in turn. Prints {"count", "seconds", "failed", "p50", "p99"}, times in milliseconds.
 import { once } from 'node:events'
 import { connect } from 'node:net'
+import { json } from 'node:stream/consumers'
 
-const { port, connections, seconds, requests } = JSON.parse(process.argv[2])
+const { port, connections, seconds, requests } = await json(process.stdin)
 const texts = requests.map(text => Buffer.from(text))
 const latencies = []
 let failed = 0
