@@ -1,10 +1,17 @@
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyReply } from 'fastify'
+import type { Report } from '../src/dispatch.js'
 
 declare module 'fastify' {
   interface FastifyRequest {
     /** The turn of the event loop in which its handler began; -1 before that. */
     turn: number
   }
+}
+
+/** A reply that waits for the end of its turn. */
+interface Held {
+  readonly reply: FastifyReply
+  readonly send: () => void
 }
 
 /**
@@ -16,13 +23,14 @@ declare module 'fastify' {
  * Replies that are made in a later turn, when a group commit or an engine has answered, go at once: they come together by
  * themselves. So do those that follow a turn with one request, or a client that is alone would wait for nothing.
  *
- * To be called after every other hook on replies: what is held here is as it will be sent.
+ * Hooks on replies that come after this one run when the reply is sent.
+ * @param report told of what sending one reply throws: its connection is closed, and the other replies go out
  */
-export function sendTogether (app: FastifyInstance): void {
+export function sendTogether (app: FastifyInstance, report: Report): void {
   let turn = 0
   let requests = 0
   let isCrowded = false
-  let held: Array<() => void> = []
+  let held: Held[] = []
 
   function endTurn (): void {
     turn++
@@ -30,7 +38,14 @@ export function sendTogether (app: FastifyInstance): void {
     requests = 0
     const replies = held
     held = []
-    for (const send of replies) send()
+    for (const { reply, send } of replies) {
+      try {
+        send()
+      } catch (error) {
+        report(error)
+        reply.raw.destroy()
+      }
+    }
   }
 
   app.decorateRequest('turn', -1)
@@ -40,8 +55,8 @@ export function sendTogether (app: FastifyInstance): void {
     if (requests++ === 0) setImmediate(endTurn)
     done()
   })
-  app.addHook('onSend', (request, _reply, payload, done) => {
-    if (isCrowded && request.turn === turn) held.push(() => done(null, payload))
+  app.addHook('onSend', (request, reply, payload, done) => {
+    if (isCrowded && request.turn === turn) held.push({ reply, send: () => done(null, payload) })
     else done(null, payload)
   })
 }

@@ -69,9 +69,10 @@ export function buildApp (gateway: Gateway, options: AppOptions = {}): FastifyIn
     reply.header('cache-control', 'no-store')
     done()
   })
-  closeConnections(app)
   sendNoContent(app)
-  sendTogether(app)
+  sendTogether(app, report)
+  // After that: a reply that is held when the server begins to close has to close its connection, too.
+  closeConnections(app)
   takeBodies(app)
   mountCommand(app, gateway, report)
   mountRest(app, gateway, report)

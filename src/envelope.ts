@@ -26,7 +26,7 @@ function err (status: StatusName, m: string): Answer {
 }
 
 function answer (name: string, content: string): Answer {
-  return { text: `{"${name}_RSP":${content}}`, isError: false }
+  return { text: `{${JSON.stringify(`${name}_RSP`)}:${content}}`, isError: false }
 }
 
 function failure (name: string, tkn: unknown, status: StatusName, m: string): Answer {

@@ -97,6 +97,11 @@ export interface Outcome<T> extends Change {
   readonly reply: T
 }
 
+/** An answer with a change that was known beforehand. */
+export function outcomeWith<T> (reply: T, { clear, writes, session }: Change): Outcome<T> {
+  return { reply, clear, writes, session }
+}
+
 /** One atomic step on one session. */
 export interface Access<T> {
   readonly reads: Reads

@@ -392,6 +392,7 @@ export const ENVELOPES: ReadonlyArray<readonly [body: string, http: number, repl
   ['{"KV_GET":{},"KV_SET":{}}', 200, '{"KV_GET_RSP":{"tkn":null,"st":11,"m":""}}'],
   ['{"SH_END_ALL":{},"SH_END_ALL":{}}', 200, '{"SH_END_ALL_RSP":{"tkn":null,"st":11,"m":""}}'],
   ['{"NOPE":{},"KV_SET":{}}', 200, '{"NOPE_RSP":{"tkn":null,"st":11,"m":""}}'],
+  ['{"a\\"b\\u0001":{},"KV_SET":{}}', 200, '{"a\\"b\\u0001_RSP":{"tkn":null,"st":11,"m":""}}'],
   ['\uFEFF {"SH_INFO_ALL":{}}', 200, '{"SH_INFO_ALL_RSP":{"totalSessions":0,"totalKeys":0}}'],
   ['{"KV_\\u0053ET":{"tkn":1,"tkn":"last","keys":{}}}', 200, '{"KV_SET_RSP":{"tkn":"last","st":100,"m":""}}'],
 ]

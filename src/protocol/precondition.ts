@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto'
 import type { JsonText } from '../json/text.js'
-import type { Access, View } from '../session.js'
+import { outcomeWith, type Access, type View } from '../session.js'
 import { StatusError } from '../status.js'
 
 /** Entity tags as they were sent, such as `"abc"` or `W/"abc"`; or `*`. */
@@ -46,14 +46,16 @@ function hold ({ key, ifMatch, ifNoneMatch, needsKey }: Precondition, view: View
 /** The same access, decided only if a precondition holds: in the same atomic step. */
 export function conditional<T> (step: Access<T>, precondition: Precondition | undefined): Access<T> {
   if (precondition === undefined) return step
-  // What is changed depends on what is read now.
-  const { change, ...rest } = step
+  const { reads, mayWrite, touch, change } = step
   return {
-    ...rest,
-    reads: { ...step.reads, get: [...step.reads.get ?? [], precondition.key] },
+    reads: { ...reads, get: [...reads.get ?? [], precondition.key] },
+    mayWrite,
+    touch,
+    // Without `change`: what is changed depends on what is read now.
     decide: view => {
       hold(precondition, view)
-      return { ...change, ...step.decide(view) }
+      const outcome = step.decide(view)
+      return change === undefined ? outcome : outcomeWith(outcome.reply, change)
     },
   }
 }

@@ -1,5 +1,5 @@
 import type { JsonText } from '../json/text.js'
-import type { Access, Change, Listing, Names, Outcome, Reads, Session, View } from '../session.js'
+import { outcomeWith, type Access, type Change, type Listing, type Names, type Outcome, type Reads, type Session, type View } from '../session.js'
 
 /** Where a View gets its answers: the store's own data as this access sees it. */
 export interface Source {
@@ -103,7 +103,7 @@ export function decide<T> (access: Access<T>, view: View): Outcome<T> {
   const { change } = access
   if (changes(outcome) && change !== undefined) throw new Error('A decision whose change was known asked for another one')
   if (!access.mayWrite && (changes(outcome) || change !== undefined)) throw new Error('A decision with mayWrite false asked for a change')
-  return change === undefined ? outcome : { reply: outcome.reply, clear: change.clear, writes: change.writes, session: change.session }
+  return change === undefined ? outcome : outcomeWith(outcome.reply, change)
 }
 
 function changes ({ clear, writes, session }: Change): boolean {

@@ -57,7 +57,13 @@ function sealed (key: Buffer, length: number, fill: (bytes: Buffer) => void): Bu
 
 /** Whether an entry is as it was written. */
 export function isIntact (key: Buffer, value: Buffer): boolean {
-  return value.length >= CRC_BYTES && value.readUInt32BE(4) === crc32(value.subarray(CRC_BYTES, value.length), crc32(key))
+  return intactContent(key, value) !== undefined
+}
+
+function intactContent (key: Buffer, value: Buffer): Buffer | undefined {
+  if (value.length < CRC_BYTES) return undefined
+  const content = value.subarray(CRC_BYTES, value.length)
+  return value.readUInt32BE(4) === crc32(content, crc32(key)) ? content : undefined
 }
 
 /** Whether an entry that is not intact has its own key: what was stored under that key is damaged then, and nothing is missing. */
@@ -75,8 +81,8 @@ export function damaged (what: string): StatusError {
  * @param kind what is in the table, for the message, such as `session`
  */
 function unsealed (kind: string, key: Buffer, value: Buffer): Buffer {
-  const content = value.length < CRC_BYTES ? undefined : value.subarray(CRC_BYTES, value.length)
-  if (content === undefined || value.readUInt32BE(4) !== crc32(content, crc32(key))) throw damaged(`The record of a ${kind} does not fit its CRC32`)
+  const content = intactContent(key, value)
+  if (content === undefined) throw damaged(`The record of a ${kind} does not fit its CRC32`)
   return content
 }
 

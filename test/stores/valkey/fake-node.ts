@@ -1,9 +1,9 @@
 // A server that answers what the test says, and keeps what it was sent: it shows on which connection, and how often.
-import { once } from 'node:events'
-import { createServer, type Server, type Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import type { Test } from 'tap'
-import { claimPort, HOST } from './ports.js'
+import { HOST } from './ports.js'
 import { parse, type Reply } from './resp.js'
+import { keep, listener } from './sockets.js'
 
 /** What a node has received. */
 export interface Received {
@@ -37,10 +37,8 @@ const GREETINGS = new Set(['info', 'time', 'client', 'select', 'auth', 'cluster'
  * @param clockMs what TIME answers
  */
 export async function startFakeNode (t: Test, answer: (received: Received) => Answer | undefined, { isCluster = false, clockMs = 1_700_000_000_000 } = {}): Promise<FakeNode> {
-  const port = await claimPort()
   const received: Received[] = []
   const sockets = new Set<Socket>()
-  let server: Server | undefined
   let connections = 0
 
   function byItself ({ name }: Received): Answer {
@@ -52,9 +50,7 @@ export async function startFakeNode (t: Test, answer: (received: Received) => An
   function accept (socket: Socket): void {
     const connection = connections++
     let rest: Buffer = Buffer.alloc(0)
-    sockets.add(socket)
-    socket.on('error', () => {}).on('close', () => sockets.delete(socket))
-    socket.on('data', data => {
+    keep(sockets, socket).on('data', data => {
       rest = Buffer.concat([rest, data])
       for (let found = parse(rest, 0); found !== undefined; found = parse(rest, 0)) {
         rest = rest.subarray(found.end)
@@ -68,17 +64,7 @@ export async function startFakeNode (t: Test, answer: (received: Received) => An
     })
   }
 
-  async function start (): Promise<void> {
-    server = createServer(accept).listen(port, HOST)
-    await once(server, 'listening')
-  }
-  async function stop (): Promise<void> {
-    const closed = server && once(server.close(), 'close')
-    server = undefined
-    for (const socket of sockets) socket.destroy()
-    await closed
-  }
-  t.teardown(stop)
+  const { port, listen: start, close: stop } = await listener(t, sockets, accept)
   await start()
   return {
     host: HOST,

@@ -98,13 +98,13 @@ export async function startRelay (t: Test, to: { readonly host: string, readonly
 }
 
 /** Keeps a socket as long as it is open. Errors are what these tests are about: the socket closes after each. */
-function keep (sockets: Set<Socket>, socket: Socket): Socket {
+export function keep (sockets: Set<Socket>, socket: Socket): Socket {
   sockets.add(socket)
   return socket.on('error', () => {}).on('close', () => sockets.delete(socket))
 }
 
 /** Listens on a port, and not, as often as is wanted. Closing ends the sockets too. */
-async function listener (t: Test, sockets: ReadonlySet<Socket>, accept: (socket: Socket) => void) {
+export async function listener (t: Test, sockets: ReadonlySet<Socket>, accept: (socket: Socket) => void) {
   const port = await claimPort()
   let server: Server | undefined
 
