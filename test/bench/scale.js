@@ -1,9 +1,9 @@
 // What grows with what: very many keys and sessions, and beside each what a single KV_GET takes. Costs should grow with the work,
 // and not at all with what a request does not touch.
 //
-//     npm run bench:scale [-- --million 1000000 --only lmdb]
+//     npm run bench:scale [-- --million 1000000 --only lmdb --case 'a million keys']
 //
-// `million` stands for a million below: less for a look. Each case has a server of its own. Prints a table: the time that filling took,
+// `million` stands for a million below: less for a look. Each case has a server of its own. Prints a row for each: the time that filling took,
 // bytes a key that were added to the resident memory and the disk, the time of a restart up to the first answer, and the latency of a
 // KV_GET in a session that was there before, while the filling goes on.
 import { spawn } from 'node:child_process'
@@ -17,7 +17,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 
-const { values: options } = parseArgs({ options: { million: { type: 'string', default: '1000000' }, only: { type: 'string', default: '' } } })
+const { values: options } = parseArgs({ options: { million: { type: 'string', default: '1000000' }, only: { type: 'string', default: '' }, case: { type: 'string', default: '' } } })
 const MILLION = Number(options.million)
 const MAIN = fileURLToPath(new URL('../../dist/src/main.js', import.meta.url))
 const VALUE = { name: 'Ada', items: [1, 2, 3], note: 'x'.repeat(60) }
@@ -116,9 +116,8 @@ function reading (server, tkn) {
   }
 }
 
-const rows = []
 for (const kind of ['memory:', 'lmdb:'].filter(kind => kind.startsWith(options.only))) {
-  for (const [name, fill] of Object.entries(CASES)) {
+  for (const [name, fill] of Object.entries(CASES).filter(([name]) => name.includes(options.case))) {
     const place = mkdtempSync(join(process.env.BENCH_DIR ?? tmpdir(), 'holdfast-scale-'))
     const store = kind === 'memory:' ? kind : `lmdb:${place}/data`
     const file = `${place}/data/data.mdb`
@@ -139,7 +138,7 @@ for (const kind of ['memory:', 'lmdb:'].filter(kind => kind.startsWith(options.o
     const again = kind === 'memory:' ? undefined : await start(store)
     if (again !== undefined) await stop(again)
     rmSync(place, { recursive: true })
-    rows.push({
+    console.log({
       store: kind,
       case: name,
       keys,
@@ -154,4 +153,3 @@ for (const kind of ['memory:', 'lmdb:'].filter(kind => kind.startsWith(options.o
   }
 }
 agent.destroy()
-console.table(rows)
