@@ -25,8 +25,12 @@ function err (status: StatusName, m: string): Answer {
   return { text: `{"ERR":${JSON.stringify({ st: statusNumber(status), m })}}`, isError: true }
 }
 
+/** The member of a reply, as JSON. */
+const memberOf = (name: string): string => JSON.stringify(`${name}_RSP`)
+const members = new Map(Object.keys(COMMANDS).map(name => [name, memberOf(name)]))
+
 function answer (name: string, content: string): Answer {
-  return { text: `{${JSON.stringify(`${name}_RSP`)}:${content}}`, isError: false }
+  return { text: `{${members.get(name) ?? memberOf(name)}:${content}}`, isError: false }
 }
 
 function failure (name: string, tkn: unknown, status: StatusName, m: string): Answer {
