@@ -56,7 +56,7 @@ export function executeOne (gateway: Gateway, body: Buffer, report: Report): Awa
 /** Writes of a batch that may be under way at once. */
 const WRITES_TOGETHER = 100
 
-/** Batches under way. Together they get half of the processor. */
+/** Batches under way. Together they get half of the processor: the turns of all, and as long a rest. */
 let batches = 0
 
 /**
@@ -79,21 +79,31 @@ export async function executeAll (gateway: Gateway, body: Buffer, report: Report
 async function executeItems (gateway: Gateway, document: Document, items: readonly Node[], report: Report, isGone: () => boolean): Promise<Answer[]> {
   const answers: Array<Awaitable<Answer>> = []
   let room = MAX_REPLY_CHARACTERS
+  /** When this turn began, and would have begun without the waiting for commits. */
   let turn = performance.now()
+  /** Writes that were begun and not waited for yet. */
+  let writes: Array<Promise<Answer>> = []
+  const settle = async () => {
+    const since = performance.now()
+    await Promise.all(writes)
+    writes = []
+    turn += performance.now() - since
+  }
   for (const item of items) {
     const busy = performance.now() - turn
     if (busy > TURN_MS) {
-      await sleep(busy * batches)
+      await sleep(busy * (2 * batches - 1))
       turn = performance.now()
       if (isGone()) break
     }
     // Writes are begun without waiting for each other, so that they share commits. Anything else waits for them, and sees what they wrote.
-    if (writesKeys(item)) {
-      answers.push(execute(gateway, document, item, report))
-      if (answers.length % WRITES_TOGETHER === 0) await Promise.all(answers)
+    if (overlaps(item)) {
+      const answer = execute(gateway, document, item, report)
+      answers.push(answer)
+      if (answer instanceof Promise && writes.push(answer) === WRITES_TOGETHER) await settle()
       continue
     }
-    await Promise.all(answers)
+    if (writes.length > 0) await settle()
     const answer = await execute(gateway, document, item, report, room)
     room -= answer.text?.length ?? 0
     answers.push(answer)
@@ -101,9 +111,9 @@ async function executeItems (gateway: Gateway, document: Document, items: readon
   return await Promise.all(answers)
 }
 
-/** Whether an envelope is a command that writes keys: a store carries those out in the order of the calls. */
-function writesKeys ({ names: [name, second] = [] }: Node): boolean {
-  return name !== undefined && second === undefined && isCommand(name) && COMMANDS[name].writesKeys
+/** Whether an envelope's command may be begun while writes before it are under way. */
+function overlaps ({ names: [name, second] = [], items: [content] = [] }: Node): boolean {
+  return name !== undefined && second === undefined && isCommand(name) && COMMANDS[name].overlaps(content?.names ?? [])
 }
 
 /** @param room characters that the reply may have */

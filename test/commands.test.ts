@@ -59,6 +59,44 @@ t.test('a batch whose client has left is not carried out to its end', async t =>
   t.equal(await run(batch, () => false), '[{"KV_FIND_RSP":{"tkn":"T1","st":42,"m":"path"}},{"KV_ADD_RSP":{"tkn":"T1","keys":{"later":20}}}]')
 })
 
+t.test('writes of a batch are under way together, a hundred at most, and whatever could meet them waits', async t => {
+  const groups = [100, 50, 2, 1, 1, 1] // So many are under way before the store answers any of them.
+  let waiting: Array<() => void> = []
+  let found = 0
+  const memory = memoryStore()
+  const slow: SessionStore = overriding<Pick<SessionStore, 'create' | 'find'>>(memory, {
+    async create (...given) {
+      await new Promise<void>(resolve => {
+        waiting.push(resolve)
+        t.ok(waiting.length <= (groups[0] ?? 0))
+        if (waiting.length !== groups[0]) return
+        for (const answer of waiting) answer()
+        groups.shift()
+        waiting = []
+      })
+      return await memory.create(...given)
+    },
+    async find (...given) {
+      t.equal(waiting.length, 0)
+      found++
+      return await memory.find(...given)
+    },
+  })
+  const gateway = await gatewayAt(slow)
+  const run = async (envelopes: readonly object[]): Promise<any[]> =>
+    JSON.parse((await executeAll(gateway, Buffer.from(JSON.stringify(envelopes)), error => { throw error })).text ?? '')
+  const news = (count: number): object[] => Array(count).fill({ SH_NEW: { name: 'x' } })
+
+  const replies = await run([...news(150), { SH_EXISTS: { tkns: ['T1', 'T150', 'T151'] } }, ...news(2)])
+  t.equal(found, 3)
+  t.strictSame(replies.slice(148, 152).map(reply => reply.SH_NEW_RSP?.tkn ?? reply), ['T149', 'T150', { SH_EXISTS_RSP: { st: 1, exist: ['T1', 'T150'] } }, 'T151'])
+
+  const shared = { SH_NEW: { name: 'x', shared: true } }
+  const [{ SH_NEW_RSP: { tkn } }, , again] = await run([shared, ...news(1), shared])
+  t.equal(again.SH_NEW_RSP.tkn, tkn, 'a shared session can be met by its name')
+  t.strictSame(groups, [])
+})
+
 t.test('the secret of a store that has to be waited for is fetched at the first need of it, once', async t => {
   const { store, tell } = waitingStore()
   let fetched = 0

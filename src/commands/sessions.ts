@@ -35,6 +35,8 @@ async function find (gateway: Gateway, tkn: string) {
 export const SH_NEW = command({
   tag: 'sessions',
   store: 'writes',
+  // Nobody else knows the token yet; that of a shared session follows from its name.
+  overlaps: names => !names.includes('shared'),
   summary: 'Start a session',
   description: 'Starts a session and gives its token. With `shared` the token is derived from the name, so that SH_OPEN finds it; a shared session of that name that is alive is returned as it is.',
   params: {

@@ -23,8 +23,11 @@ export interface Command extends Description {
   readonly reply: TObject
   /** What the command can fail with as a whole, beside what wrong parameters give. */
   readonly failures: readonly StatusName[]
-  /** Whether it is a step on one session's keys that may change them. */
-  readonly writesKeys: boolean
+  /**
+   * Whether, with parameters of these names, it may be begun in a batch while writes before it are under way, so that they share a commit:
+   * a step on one session's keys, which a store carries out in the order of the calls, or one that no other command can meet.
+   */
+  readonly overlaps: Overlaps
   /** Writes a reply as JSON text. */
   readonly write: (reply: unknown) => string
   /**
@@ -35,6 +38,10 @@ export interface Command extends Description {
    */
   run (gateway: Gateway, given: Given, precondition?: Precondition): Awaitable<unknown>
 }
+
+type Overlaps = (names: readonly string[]) => boolean
+const never: Overlaps = () => false
+const always: Overlaps = () => true
 
 interface Definition<P extends Params, R extends TObject> extends Description {
   readonly params: P
@@ -49,21 +56,23 @@ export const READ_FAILURES: readonly StatusName[] = ['StoreUnavailable', 'DataDa
 /** What every command can fail with that may change something in it. */
 export const WRITE_FAILURES: readonly StatusName[] = ['LimitExceeded', ...READ_FAILURES]
 
-function row<P extends Params, R extends TObject> (definition: Definition<P, R>, storeFailures: readonly StatusName[], writesKeys: boolean, run: Command['run']): Command {
+function row<P extends Params, R extends TObject> (definition: Definition<P, R>, storeFailures: readonly StatusName[], overlaps: Overlaps, run: Command['run']): Command {
   const { tag, summary, description, example, params, reply } = definition
   const failures = [...definition.failures ?? [], ...storeFailures]
-  return { tag, summary, description, example, params, reply, failures, writesKeys, write: writerOf(reply), run }
+  return { tag, summary, description, example, params, reply, failures, overlaps, write: writerOf(reply), run }
 }
 
 /** A command on sessions as such, or on the server. */
 export function command<P extends Params, R extends TObject> (definition: Definition<P, R> & {
   /** What it does with the store; nothing unless given. */
   readonly store?: 'reads' | 'writes'
+  /** As Command.overlaps; never unless given. */
+  readonly overlaps?: Overlaps
   readonly run: (gateway: Gateway, values: Values<P>) => Promise<Static<R>>
 }): Command {
   const check = checkerOf(definition.params, definition.unknown)
   const storeFailures = definition.store === 'writes' ? WRITE_FAILURES : definition.store === 'reads' ? READ_FAILURES : []
-  return row(definition, storeFailures, false, async (gateway, given) => await definition.run(gateway, check(given)))
+  return row(definition, storeFailures, definition.overlaps ?? never, async (gateway, given) => await definition.run(gateway, check(given)))
 }
 
 /** What a key command makes of its parameters before it sees the session. */
@@ -84,7 +93,7 @@ export function keyCommand<P extends Params & { readonly tkn: Params[string] }, 
   const mayWrite = definition.readOnly !== true
   const check = checkerOf(definition.params, definition.unknown)
   const failures: StatusName[] = ['SessionNotExist', ...definition.failures ?? []]
-  return row({ ...definition, failures }, mayWrite ? WRITE_FAILURES : READ_FAILURES, mayWrite, (gateway, given, precondition) => {
+  return row({ ...definition, failures }, mayWrite ? WRITE_FAILURES : READ_FAILURES, mayWrite ? always : never, (gateway, given, precondition) => {
     const { reads, change, decide } = definition.plan(check(given))
     // check() found `tkn` to be a non-empty string.
     return access(gateway, given.get('tkn') as string, conditional({ reads, mayWrite, touch: true, change, decide }, precondition))
