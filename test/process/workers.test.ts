@@ -274,6 +274,15 @@ async function serving (server: Started, count: number): Promise<number[]> {
   })
 }
 
+/** The pids of the two workers that serve now, the older one first, once there are two. */
+async function alive (server: Started): Promise<number[]> {
+  return await server.until('stderr', () => {
+    const pids = server.log().filter(({ msg }) => / serves$/.test(msg)).map(({ worker }) => worker!)
+    const left = pids.filter(pid => !server.log().some(({ worker, msg }) => worker === pid && / (died|ended) /.test(msg)))
+    return left.length === 2 ? left : undefined
+  })
+}
+
 /** What the log says of the end of a worker, once it does. */
 async function endOf (server: Started, pid: number): Promise<LogLine> {
   return await server.until('stderr', () => server.log().find(({ worker, msg }) => worker === pid && / (died|ended) /.test(msg)))
@@ -435,39 +444,6 @@ t.test('signals to all processes, as from Ctrl-C and some supervisors: requests 
   t.match(await server.exited, { code: 0, signal: null })
 })
 
-t.test('SIGTERM to one worker: it answers what is under way, and is replaced', async t => {
-  const server = start(t, arguments_(2))
-  const url = await server.ready()
-  const [first, second] = await serving(server, 2)
-  const opened = await Promise.all([1, 2, 3, 4].map(async () => await openRequest(url, NEW_SESSION)))
-  process.kill(first!, 'SIGTERM')
-  await server.until('stderr', () => server.log().find(({ pid, msg }) => pid === first && /^stopping/.test(msg)))
-  t.match(await command(url, 'SV_INFO', {}), { st: 1 }, 'the other serves')
-  for (const one of opened) t.equal(await finish(one), 200)
-  t.match(await endOf(server, first!), { level: 30, msg: `worker ${first} ended with code 0` })
-  const [, , third] = await serving(server, 3)
-  t.notOk([first, second].includes(third))
-  t.match(await server.stop('SIGTERM'), { code: 0, signal: null })
-})
-
-t.test('a connection that was on its way to a worker when it died is closed: nobody waits for ever', async t => {
-  const server = start(t, arguments_(2))
-  const url = await server.ready()
-  const [first] = await serving(server, 2)
-  process.kill(first!, 'SIGSTOP')
-  let answered = 0
-  const requests = Array.from({ length: 8 }, async () => {
-    const sent = get(`${url}/ready`, { agent: new Agent() })
-    const [response] = await once(sent, 'response') as [IncomingMessage] // As the event is documented.
-    response.resume()
-    if (++answered === 7) process.kill(first!, 'SIGKILL')
-  })
-  const lost = (await Promise.allSettled(requests)).filter(({ status }) => status === 'rejected')
-  t.match(lost, [{ reason: { code: 'ECONNRESET' } }])
-  t.equal(lost.length, 1)
-  t.match(await server.stop('SIGTERM'), { code: 0, signal: null })
-})
-
 t.test('who gives no sign of life after there were some is silent, once', async t => {
   const beats = new PassThrough()
   const state = { silent: 0 }
@@ -513,21 +489,53 @@ t.test('a worker that is stopped while it writes is killed, and the others go on
   t.notOk(existsSync(join(server.cwd, 'data', 'closed.json')), 'the data is checked before it is opened again')
 })
 
-t.test('workers that wait for another process to write give signs of life: they go on when it has written', async t => {
+t.test('a server of two workers, of which one is ended after the other', async t => {
   const server = start(t, arguments_(2))
   const url = await server.ready()
   await serving(server, 2)
-  const all = await connections(t, url, 4)
-  const { tkn } = await all[0]!.command('SH_NEW', { name: 'x' })
-  const lock = openWriterLock(join(server.cwd, 'data'))
-  lock.take()
-  const writes = all.map(async ({ command }, index) => await command('KV_SET', { tkn, keys: { [`k${index}`]: 1 } }))
-  // Longer than a primary waits for a sign of life.
-  await sleep((SILENT_LOOKS + 3) * BEAT_MS)
-  lock.close()
-  for (const reply of await Promise.all(writes)) t.match(reply, { keys: {} })
+
+  await t.test('workers that wait for another process to write give signs of life: they go on when it has written', async t => {
+    const all = await connections(t, url, 4)
+    const { tkn } = await all[0]!.command('SH_NEW', { name: 'x' })
+    const lock = openWriterLock(join(server.cwd, 'data'))
+    lock.take()
+    const writes = all.map(async ({ command }, index) => await command('KV_SET', { tkn, keys: { [`k${index}`]: 1 } }))
+    // Longer than a primary waits for a sign of life.
+    await sleep((SILENT_LOOKS + 3) * BEAT_MS)
+    lock.close()
+    for (const reply of await Promise.all(writes)) t.match(reply, { keys: {} })
+    t.strictSame(server.log().filter(({ level }) => level > 30), [])
+  })
+
+  await t.test('SIGTERM to one worker: it answers what is under way, and is replaced', async t => {
+    const [first, second] = await alive(server)
+    const opened = await Promise.all([1, 2, 3, 4].map(async () => await openRequest(url, NEW_SESSION)))
+    process.kill(first!, 'SIGTERM')
+    await server.until('stderr', () => server.log().find(({ pid, msg }) => pid === first && /^stopping/.test(msg)))
+    t.match(await command(url, 'SV_INFO', {}), { st: 1 }, 'the other serves')
+    for (const one of opened) t.equal(await finish(one), 200)
+    t.match(await endOf(server, first!), { level: 30, msg: `worker ${first} ended with code 0` })
+    const [, third] = await alive(server)
+    t.notOk([first, second].includes(third))
+  })
+
+  await t.test('a connection that was on its way to a worker when it died is closed: nobody waits for ever', async t => {
+    const [first] = await alive(server)
+    process.kill(first!, 'SIGSTOP')
+    let answered = 0
+    const requests = Array.from({ length: 8 }, async () => {
+      const sent = get(`${url}/ready`, { agent: new Agent() })
+      const [response] = await once(sent, 'response') as [IncomingMessage] // As the event is documented.
+      response.resume()
+      if (++answered === 7) process.kill(first!, 'SIGKILL')
+    })
+    const lost = (await Promise.allSettled(requests)).filter(({ status }) => status === 'rejected')
+    t.match(lost, [{ reason: { code: 'ECONNRESET' } }])
+    t.equal(lost.length, 1)
+    await endOf(server, first!)
+  })
+
   t.match(await server.stop('SIGTERM'), { code: 0, signal: null })
-  t.strictSame(server.log().filter(({ level }) => level > 30), [])
 })
 
 t.test('a data file that was removed under its workers is not made anew', async t => {
