@@ -15,7 +15,7 @@ import { executeOne } from '../src/envelope.js'
 import { buildApp, createGateway, lmdbStore, memoryStore, openStore, type SessionStore } from '../src/index.js'
 import { MAX_KEY_BYTES, MAX_VALUE_CHARACTERS } from '../src/limits.js'
 import { statusName, type StatusName } from '../src/status.js'
-import { MAIN } from './crash/server.js'
+import { MAIN, uncountedNode } from './crash/server.js'
 import { needs, startServer } from './stores/valkey/servers.js'
 
 const PAGES = ['README.md', 'ARCHITECTURE.md', 'CONTRIBUTING.md', 'SECURITY.md', ...readdirSync('docs').filter(name => name.endsWith('.md')).map(name => `docs/${name}`)]
@@ -75,9 +75,9 @@ async function play (t: Test, page: string, directory: string, { store, tkn = ''
   const port = await serve(t, store)
   const all = examplesOf(page)
   t.ok(all.length > 0, 'the page has examples')
-  const lines = [`exec 2>&1\nTKN=${tkn}\nholdfast () { '${process.execPath}' '${MAIN}' "$@"; }`, shell, ...all.map(({ script }) => `${script}\necho; echo '${MARK}'`), 'echo "$TKN"']
+  const lines = [`exec 2>&1\nunset NODE_OPTIONS\nTKN=${tkn}\nholdfast () { '${process.execPath}' '${MAIN}' "$@"; }`, shell, ...all.map(({ script }) => `${script}\necho; echo '${MARK}'`), 'echo "$TKN"']
   const script = [['127.0.0.1:1987', `127.0.0.1:${port}`] as const, ...addresses].reduce((text, [from, to]) => text.replaceAll(from, to), lines.join('\n'))
-  const { stdout } = await promisify(execFile)('bash', ['-c', script], { cwd: directory, env: { ...process.env, NODE_OPTIONS: '' } })
+  const { stdout } = await promisify(execFile)('bash', ['-c', script], { cwd: directory })
   const outputs = stdout.split(`${MARK}\n`)
   const token = outputs.pop()?.trim() ?? ''
   t.match(token, /^[\w-]{22}$/)
@@ -128,7 +128,7 @@ t.test('the example of the library serves', async t => {
   const source = /^```ts\n(.*?)^```$/ms.exec(README)?.[1]?.replace('1987', '0') ?? ''
   const file = join(t.testdir(), 'example.mjs') // In the package, which is the one that it imports.
   writeFileSync(file, `${source}\nconsole.log((await fetch(\`http://localhost:\${app.server.address().port}/server\`)).status)\nawait app.close()\n`)
-  const { stdout } = await promisify(execFile)(process.execPath, [file], { env: { ...process.env, NODE_OPTIONS: '' } })
+  const { stdout } = await promisify(execFile)(...uncountedNode(file))
   t.equal(stdout, '200\n')
 })
 

@@ -3,6 +3,8 @@ import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
+import { VERSION } from '../src/version.js'
+import { UNCOUNTED, uncountedNode } from './crash/server.js'
 
 const run = promisify(execFile)
 
@@ -17,27 +19,22 @@ t.test('a store that somebody writes outside of this repository, with the packed
       files: EXAMPLES,
     }),
   })
-  await run('npm', ['pack', '--ignore-scripts', '--pack-destination', directory])
+  await run('env', [...UNCOUNTED.slice(1), 'npm', 'pack', '--ignore-scripts', '--pack-destination', directory])
   const home = join(directory, 'node_modules', 'holdfast')
   mkdirSync(home, { recursive: true })
-  const tarball = join(directory, `holdfast-${process.env['npm_package_version'] ?? await versionHere()}.tgz`)
+  const tarball = join(directory, `holdfast-${VERSION}.tgz`)
   await run('tar', ['-xzf', tarball, '--strip-components=1', '-C', home])
   for (const name of EXAMPLES) copyFileSync(join('docs', 'examples', name), join(directory, name))
   // The declarations of Holdfast are checked with it. So are those of tap, which have faults of their own.
-  const { stdout } = await run(process.execPath, [join('node_modules', 'typescript', 'bin', 'tsc'), '-p', directory]).catch(error => error as { stdout: string })
+  const { stdout } = await run(...uncountedNode(join('node_modules', 'typescript', 'bin', 'tsc'), '-p', directory)).catch(error => error as { stdout: string })
   t.strictSame(stdout.split('\n').filter(line => /: error TS/.test(line) && !line.startsWith('node_modules')), [])
   await testIt(t, directory)
 })
 
 async function testIt (t: Test, directory: string): Promise<void> {
   writeFileSync(join(directory, 'built', 'package.json'), JSON.stringify({ type: 'module' }))
-  const env = { ...process.env, NODE_OPTIONS: '', TAP: '1' }
-  const { stdout } = await run(process.execPath, [join(directory, 'built', 'map-store.test.js')], { env, maxBuffer: 2 ** 26 }).catch(error => error as { stdout: string })
+  const env = { ...process.env, TAP: '1' }
+  const { stdout } = await run(...uncountedNode(join(directory, 'built', 'map-store.test.js')), { env, maxBuffer: 2 ** 26 }).catch(error => error as { stdout: string })
   t.match(stdout, /^ok \d+ - a server on it/m)
   t.notMatch(stdout, /^\s*not ok/m)
-}
-
-async function versionHere (): Promise<string> {
-  const { stdout } = await run('npm', ['pkg', 'get', 'version'])
-  return JSON.parse(stdout) as string
 }

@@ -2,14 +2,26 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { Agent, request as httpRequest } from 'node:http'
+import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Answer, Request } from './requests.js'
 
 /** The program of the server, built together with these tests. */
 export const MAIN = fileURLToPath(import.meta.resolve('../../src/main.js'))
 
-/** Starts a program without what tap puts into every one, which counts the lines it runs, and writes them down when it ends. */
+/**
+ * Starts a program without what tap puts into every one that a test starts, whatever its environment is to be. That counts the lines
+ * it runs, and takes longer than the program itself.
+ */
 export const UNCOUNTED = ['env', '-u', 'NODE_OPTIONS']
+
+/** Node so started, for spawn() and its like. */
+export function uncountedNode (...args: readonly string[]): [program: string, args: string[]] {
+  return ['env', [...UNCOUNTED.slice(1), process.execPath, ...args]]
+}
+
+/** Starts a program so that Node counts its lines, if lines are counted: they are where tap looks for them, unless it is killed. */
+export const COUNTED = (process.env['_TAPJS_PROCESSINFO_COVERAGE_'] ?? '0') === '0' ? UNCOUNTED : [...UNCOUNTED, `NODE_V8_COVERAGE=${resolve('.tap/coverage')}`]
 
 export interface Exit { readonly code: number | null, readonly signal: string | null, readonly stderr: string }
 

@@ -6,7 +6,7 @@ import t from 'tap'
 import { clockFrom, startOfTime, thisMoment, watchForJumps } from '../../src/clock.js'
 import { createGateway } from '../../src/protocol/gateway.js'
 import { memoryStore } from '../../src/stores/memory.js'
-import { command, startUncounted } from './processes.js'
+import { command, start } from './processes.js'
 
 const HOUR = 3_600_000
 
@@ -105,11 +105,11 @@ t.test('the wall clock of a server jumps', { skip: LIBRARY === undefined && 'lib
   const file = join(cwd, 'faketimerc')
   const env = wallFrom(file)
   setWall(file, 0)
-  const first = startUncounted(t, ['--port', '0', '--workers', '2', '--log-level', 'info'], { cwd, env })
+  const first = start(t, ['--port', '0', '--workers', '2', '--log-level', 'info'], { cwd, env })
   const url = await first.ready()
-  const start = async (duration: number) => await command(url, 'SH_NEW', { name: 'x', expiry: { duration, deleteSession: true } })
-  const { tkn: long } = await start(1800)
-  const { tkn: brief } = await start(1)
+  const newSession = async (duration: number) => await command(url, 'SH_NEW', { name: 'x', expiry: { duration, deleteSession: true } })
+  const { tkn: long } = await newSession(1800)
+  const { tkn: brief } = await newSession(1)
   while ((await command(url, 'SH_INFO', { tkn: brief })).st !== 100) await sleep(50)
   const before = await command(url, 'SH_INFO', { tkn: long })
 
@@ -127,7 +127,7 @@ t.test('the wall clock of a server jumps', { skip: LIBRARY === undefined && 'lib
   t.match(await first.stop('SIGTERM'), { code: 0 })
 
   setWall(file, -3600)
-  const second = startUncounted(t, ['--port', '0'], { cwd, env })
+  const second = start(t, ['--port', '0'], { cwd, env })
   const again = await second.ready()
   t.ok(await ahead(again) < -3500)
   t.match(await command(again, 'SH_INFO', { tkn: brief }), { st: 100 }, 'none that was seen ended lives again')
@@ -135,7 +135,7 @@ t.test('the wall clock of a server jumps', { skip: LIBRARY === undefined && 'lib
   t.match(await second.stop('SIGTERM'), { code: 0 })
 
   setWall(file, 3600)
-  const third = startUncounted(t, ['--port', '0'], { cwd, env })
+  const third = start(t, ['--port', '0'], { cwd, env })
   t.match(await command(await third.ready(), 'SH_INFO', { tkn: long }), { st: 100 }, 'a restart takes on the wall time')
   t.match(await third.stop('SIGTERM'), { code: 0 })
 })

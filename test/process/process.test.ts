@@ -22,10 +22,10 @@ import type { StoreOptions } from '../../src/stores/table.js'
 import { VERSION } from '../../src/version.js'
 import { BEAT_FD } from '../../src/process/heartbeat.js'
 import { CELLS, commitsIn, GIVEN_UP, LIMITS, watch } from '../../src/process/watchdog.js'
-import { MAIN, UNCOUNTED } from '../crash/server.js'
+import { COUNTED, MAIN, uncountedNode } from '../crash/server.js'
 import { PRELOAD } from '../stores/valkey/fake-valkey.js'
 import { inject, notInjectable } from '../faults/processes.js'
-import { command, openRequest, start, startUncounted, type StartOptions } from './processes.js'
+import { command, openRequest, start, startCounted, type StartOptions } from './processes.js'
 import { claimPort } from '../stores/valkey/ports.js'
 import { waitingStore, type WaitingStore } from './waiting-store.js'
 
@@ -278,13 +278,13 @@ t.test('with defaults: one line on stdout, data in ./data, SIGINT ends it with 0
   t.match(url, /^http:\/\/127\.0\.0\.1:\d+$/)
   t.ok(existsSync(join(first.cwd, 'data')))
 
-  const second = startUncounted(t, [], { env: ANY_PORT, cwd: first.cwd })
+  const second = start(t, [], { env: ANY_PORT, cwd: first.cwd })
   t.match(await command(await second.ready(), 'KV_GET', { tkn, keys: ['a'] }), { keys: { a: 1 } })
   t.hasStrict(await second.stop('SIGTERM'), { code: 0, signal: null, stderr: '' })
 })
 
 t.test('SIGKILL in the middle of writes loses nothing that was acknowledged', async t => {
-  const first = startUncounted(t, ['--port', '0'])
+  const first = start(t, ['--port', '0'])
   const url = await first.ready()
   const { tkn } = await command(url, 'SH_NEW', { name: 'x' })
   const acknowledged = new Map<string, number>()
@@ -299,14 +299,14 @@ t.test('SIGKILL in the middle of writes loses nothing that was acknowledged', as
   t.ok(writers.every(({ status }) => status === 'rejected'), 'every writer was cut off')
   t.match(await first.exited, { code: null, signal: 'SIGKILL' })
 
-  const second = startUncounted(t, ['--port', '0'], { cwd: first.cwd })
+  const second = start(t, ['--port', '0'], { cwd: first.cwd })
   const { keys } = await command(await second.ready(), 'KV_GET', { tkn, keys: [...acknowledged.keys()] })
   t.strictSame(keys, Object.fromEntries(acknowledged))
   t.match(await second.stop('SIGTERM'), { code: 0 })
 })
 
 t.test('a signal lets the requests under way finish, and then it is not ready any more', async t => {
-  const server = startUncounted(t, ['--port', '0', '--store', 'memory:', '--log-level', 'info'])
+  const server = start(t, ['--port', '0', '--store', 'memory:', '--log-level', 'info'])
   const url = await server.ready()
   const opened = await openRequest(url, NEW_SESSION)
   // A request that has begun to arrive: its connection is not idle.
@@ -329,7 +329,7 @@ t.test('a signal lets the requests under way finish, and then it is not ready an
 })
 
 t.test('a request that never ends keeps the server from ending for ten seconds, and does not make it fail', async t => {
-  const server = start(t, ['--port', '0'])
+  const server = startCounted(t, ['--port', '0'])
   const opened = await openRequest(await server.ready(), NEW_SESSION)
   opened.on('error', () => {})
   const { code, stderr } = await server.stop('SIGTERM')
@@ -340,7 +340,7 @@ t.test('a request that never ends keeps the server from ending for ten seconds, 
 })
 
 t.test('a second signal ends it at once', async t => {
-  const server = startUncounted(t, ['--port', '0', '--store', 'memory:', '--log-level', 'info'])
+  const server = start(t, ['--port', '0', '--store', 'memory:', '--log-level', 'info'])
   const opened = await openRequest(await server.ready(), '{}')
   server.child.kill('SIGTERM')
   await server.printed('stderr', /stopping because of SIGTERM/)
@@ -350,7 +350,7 @@ t.test('a second signal ends it at once', async t => {
 })
 
 t.test('in memory, on IPv6', async t => {
-  const server = startUncounted(t, ['--port=0', '--store=memory:', '--host=::1'])
+  const server = start(t, ['--port=0', '--store=memory:', '--host=::1'])
   const url = await server.ready()
   t.match(await command(url, 'SH_NEW', { name: 'x' }), { st: 1, name: 'x' })
   const exit = await server.stop('SIGTERM')
@@ -365,12 +365,12 @@ t.test('what cannot be started says why in one line, and exits with 1', async t 
   t.teardown(() => occupant.close())
   await once(occupant, 'listening')
   const { port } = occupant.address() as AddressInfo // It listens on TCP.
-  const inUse = await start(t, ['--port', `${port}`, '--store', 'memory:']).exited
+  const inUse = await startCounted(t, ['--port', `${port}`, '--store', 'memory:']).exited
   const message = `holdfast: cannot listen on 127.0.0.1:${port}: address already in use\n`
   t.strictSame(inUse, { code: 1, signal: null, stdout: '', stderr: message })
 
   const cwd = t.testdir({ file: 'not a directory' })
-  const noStore = await startUncounted(t, ['--store', `lmdb:${cwd}/file/data`], { env: ANY_PORT, cwd }).exited
+  const noStore = await start(t, ['--store', `lmdb:${cwd}/file/data`], { env: ANY_PORT, cwd }).exited
   t.hasStrict(noStore, { code: 1, signal: null, stdout: '' })
   t.match(noStore.stderr, /^holdfast: cannot open the data in \S+\/file\/data: .*\n$/)
 })
@@ -383,15 +383,15 @@ t.test('a wrong configuration lists every fault, and exits with 2', async t => {
 })
 
 t.test('--help and --version', async t => {
-  const help = await start(t, ['--help']).exited
+  const help = await startCounted(t, ['--help']).exited
   t.hasStrict(help, { code: 0, signal: null, stderr: '' })
   t.match(help.stdout, /^Usage: holdfast .*HOLDFAST_STORE/s)
-  t.strictSame(await start(t, ['-v']).exited, { code: 0, signal: null, stdout: `${VERSION}\n`, stderr: '' })
+  t.strictSame(await startCounted(t, ['-v']).exited, { code: 0, signal: null, stdout: `${VERSION}\n`, stderr: '' })
 })
 
 t.test('an error that nobody caught is logged, and ends it with 1', async t => {
   for (const fault of ['throw new Error("oops")', 'Promise.reject()']) {
-    const server = start(t, ['--port', '0', '--store', 'memory:'], { preload: `process.once("SIGCONT", () => { ${fault} })` })
+    const server = startCounted(t, ['--port', '0', '--store', 'memory:'], { preload: `process.once("SIGCONT", () => { ${fault} })` })
     await server.ready()
     const { code, signal, stderr } = await server.stop('SIGCONT')
     t.match({ code, signal }, { code: 1, signal: null }, fault)
@@ -400,13 +400,13 @@ t.test('an error that nobody caught is logged, and ends it with 1', async t => {
 })
 
 t.test('a signal that stands for a fault of the process is not taken for a wish to stop', async t => {
-  const server = startUncounted(t, ['--port', '0', '--store', 'memory:'])
+  const server = start(t, ['--port', '0', '--store', 'memory:'])
   await server.ready()
   t.match(await server.stop('SIGBUS'), { code: null, signal: 'SIGBUS' })
 })
 
 t.test('a store that cannot go on: it says why, and ends with 1', INJECTS, async t => {
-  const server = start(t, ['--port', '0'])
+  const server = startCounted(t, ['--port', '0'])
   const url = await server.ready()
   const data = join(server.cwd, 'data', 'data.mdb')
   const post = async () => await fetch(`${url}/command`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: NEW_SESSION })
@@ -436,7 +436,7 @@ const SYNCS = 30
 
 t.test('a disk that hangs: it says why, ends, and the next has all that was acknowledged', { skip: notDelayable() ?? false }, async t => {
   const through = ['strace', '-f', '--seccomp-bpf', '-o', '/dev/null', '-e', 'trace=fdatasync', '-e', `inject=fdatasync:delay_enter=30s:when=${SYNCS}`]
-  const first = startUncounted(t, ['--port', '0'], { through })
+  const first = start(t, ['--port', '0'], { through })
   const url = await first.ready()
   const { tkn } = await command(url, 'SH_NEW', { name: 'x' })
   const acknowledged: Record<string, number> = {}
@@ -450,7 +450,7 @@ t.test('a disk that hangs: it says why, ends, and the next has all that was ackn
   t.match(await first.exited, { code: null, signal: 'SIGKILL' })
   t.match(first.log(), [{ level: 60, msg: /^ending because a transaction did not end in 5 s/ }])
   t.equal(first.log().length, 1)
-  const second = startUncounted(t, ['--port', '0'], { cwd: first.cwd })
+  const second = start(t, ['--port', '0'], { cwd: first.cwd })
   t.match(await command(await second.ready(), 'KV_GET', { tkn, keys: Object.keys(acknowledged) }), { keys: acknowledged })
   t.match(await second.stop('SIGTERM'), { code: 0, stderr: '' })
 })
@@ -462,15 +462,14 @@ async function stoppedWriter (t: Test, directory: string): Promise<ChildProcess>
     console.log('taken')
     process.kill(process.pid, 'SIGSTOP')
     setInterval(() => {}, 1000)`
-  const [program, ...args] = [...UNCOUNTED, process.execPath, '--input-type=module', '-e', source]
-  const child = spawn(program!, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn(...uncountedNode('--input-type=module', '-e', source), { stdio: ['ignore', 'pipe', 'inherit'] })
   t.teardown(() => child.kill('SIGKILL'))
   await once(child.stdout, 'data')
   return child
 }
 
 t.test('another process keeps it from writing and is stopped: it says so, ends, and the next starts when that is gone', async t => {
-  const first = startUncounted(t, ['--port', '0'])
+  const first = start(t, ['--port', '0'])
   const url = await first.ready()
   const { tkn } = await command(url, 'SH_NEW', { name: 'x' })
   await command(url, 'KV_SET', { tkn, keys: { a: 1 } })
@@ -479,7 +478,7 @@ t.test('another process keeps it from writing and is stopped: it says so, ends, 
   t.match(await first.exited, { code: null, signal: 'SIGKILL' })
   t.match(first.log(), [{ level: 60, msg: /^ending because another process has kept this one from writing for 20 s: / }])
   t.equal(first.log().length, 1)
-  const second = startUncounted(t, ['--port', '0'], { cwd: first.cwd })
+  const second = start(t, ['--port', '0'], { cwd: first.cwd })
   await sleep(1_000)
   t.equal(second.child.exitCode, null, 'it waits')
   writer.kill('SIGKILL')
@@ -488,7 +487,7 @@ t.test('another process keeps it from writing and is stopped: it says so, ends, 
 })
 
 t.test('a process that is stopped in the middle of a transaction goes on with it', INJECTS, async t => {
-  const server = startUncounted(t, ['--port', '0'])
+  const server = start(t, ['--port', '0'])
   const url = await server.ready()
   const { pid } = server.child
   const end = await inject(pid!, join(server.cwd, 'data', 'data.mdb'), 'fdatasync:delay_enter=3s:when=1')
@@ -503,24 +502,25 @@ t.test('a process that is stopped in the middle of a transaction goes on with it
 })
 
 t.test('processes cannot share what one has in memory: exit code 2', async t => {
-  const { code, stdout, stderr } = await start(t, ['--workers', '2', '--store', 'memory:'], { env: ANY_PORT }).exited
+  const { code, stdout, stderr } = await startCounted(t, ['--workers', '2', '--store', 'memory:'], { env: ANY_PORT }).exited
   t.strictSame({ code, stdout }, { code: 2, stdout: '' })
   t.match(stderr, /--workers: 2 processes cannot share/)
 })
 
 t.test('the commands that look after the data', async t => {
-  const first = startUncounted(t, ['--port', '0'])
+  const first = start(t, ['--port', '0'])
   await command(await first.ready(), 'SH_NEW', { name: 'x' })
   const { cwd } = first
   const live = await start(t, ['inspect', '--verify'], { cwd }).exited
   t.hasStrict(live, { code: 0, signal: null, stderr: '' })
   t.match(live.stdout, /sessions +1\n.*none is damaged\n$/s)
   t.match(await first.stop('SIGTERM'), { code: 0 })
-  t.match(await startUncounted(t, ['inspect'], { cwd: t.testdir() }).exited, { code: 2, stdout: '', stderr: /^holdfast inspect: there is no directory .*\n$/ })
+  t.match(await start(t, ['inspect'], { cwd: t.testdir() }).exited, { code: 2, stdout: '', stderr: /^holdfast inspect: there is no directory .*\n$/ })
 })
 
 t.test('a command whose terminal is gone ends as one that is interrupted', async t => {
-  const importing = spawn(process.execPath, [MAIN, 'import', '-'], { cwd: t.testdir(), stdio: ['pipe', 'ignore', 'pipe'] })
+  const [program, ...args] = [...COUNTED, process.execPath, MAIN, 'import', '-']
+  const importing = spawn(program!, args, { cwd: t.testdir(), stdio: ['pipe', 'ignore', 'pipe'] })
   t.teardown(() => importing.kill('SIGKILL'))
   importing.stdin.on('error', () => {})
   // More than there is room for before somebody reads.
@@ -532,7 +532,7 @@ t.test('a command whose terminal is gone ends as one that is interrupted', async
 
 t.test('a secret that is damaged: the start says so, and ends with 1', async t => {
   const cwd = t.testdir({ data: { secret: 'x' } })
-  const { code, stdout, stderr } = await start(t, [], { cwd, env: ANY_PORT }).exited
+  const { code, stdout, stderr } = await startCounted(t, [], { cwd, env: ANY_PORT }).exited
   t.strictSame({ code, stdout }, { code: 1, stdout: '' })
   t.match(stderr, /^holdfast: cannot use the data in .*: the file secret is damaged: .*\n$/)
 })
@@ -584,7 +584,7 @@ t.test('a store that has to be waited for: requests are answered meanwhile, and 
 })
 
 t.test('a store that does not come in time: it says why, and ends with 1', async t => {
-  const { server } = await startWaiting(t, ['--store-timeout', '4'])
+  const { server } = await startWaiting(t, ['--store-timeout', '4'], { isCounted: true })
   const { code, stdout, stderr } = await server.exited
   t.strictSame({ code, stdout }, { code: 1, stdout: '' })
   t.match(stderr, /^\{.*\}\nholdfast: cannot open the data on valkey at h:1\/2: nothing listens there after 4 s\n$/)

@@ -14,7 +14,7 @@ import { describe, Supervisor, waits, type End, type Worker } from '../../src/pr
 import { BEAT_MS, listen, SILENT_LOOKS } from '../../src/process/heartbeat.js'
 import { openWriterLock } from '../../src/stores/lmdb/writer-lock.js'
 import { PRELOAD } from '../stores/valkey/fake-valkey.js'
-import { command, connection, logLines, openRequest, start, startUncounted, type Connection, type LogLine, type Started } from './processes.js'
+import { command, connection, logLines, openRequest, start, startCounted, type Connection, type LogLine, type Started } from './processes.js'
 import { claimPort } from '../stores/valkey/ports.js'
 
 const FAILED: End = { code: 1, signal: null }
@@ -274,6 +274,15 @@ async function serving (server: Started, count: number): Promise<number[]> {
   })
 }
 
+/** The pids of the two workers that serve now, the older one first, once there are two. */
+async function alive (server: Started): Promise<number[]> {
+  return await server.until('stderr', () => {
+    const pids = server.log().filter(({ msg }) => / serves$/.test(msg)).map(({ worker }) => worker!)
+    const left = pids.filter(pid => !server.log().some(({ worker, msg }) => worker === pid && / (died|ended) /.test(msg)))
+    return left.length === 2 ? left : undefined
+  })
+}
+
 /** What the log says of the end of a worker, once it does. */
 async function endOf (server: Started, pid: number): Promise<LogLine> {
   return await server.until('stderr', () => server.log().find(({ worker, msg }) => worker === pid && / (died|ended) /.test(msg)))
@@ -324,27 +333,34 @@ async function setsOfSeveral (t: Test, [one, other, ...readers]: readonly Connec
   await Promise.all(reading)
 }
 
-/** Writes one key after the other while it shall, and keeps those that were acknowledged. */
-async function writeOn ({ command }: Connection, tkn: unknown, name: string, acknowledged: Map<string, number>, goesOn: () => boolean): Promise<void> {
+/** Writes one key after the other while it shall, and keeps those that were acknowledged. @param pauseMs after each */
+async function writeOn ({ command }: Connection, tkn: unknown, name: string, acknowledged: Map<string, number>, goesOn: () => boolean, pauseMs = () => 0): Promise<void> {
   for (let n = 0; goesOn(); n++) {
+    if (pauseMs() > 0) await sleep(pauseMs())
     const reply = await command('KV_SET', { tkn, keys: { [`${name}-${n}`]: n } }).catch(() => undefined)
     if (reply !== undefined) acknowledged.set(`${name}-${n}`, n)
   }
 }
 
+/** Milliseconds between two writes of one that nobody waits for. */
+const AT_EASE_MS = 10
+
 /** Kills a worker while all connections write, until another has taken its place and has served, too. */
 async function killUnderLoad (t: Test, server: Started, count: number, all: readonly Connection[], tkn: unknown): Promise<void> {
   const acknowledged = new Map<string, number>()
   let isOver = false
+  let pauseMs = 0
   // When this fails, the next tests have the machine to themselves.
   t.teardown(() => { isOver = true })
-  const writers = all.map(async (one, index) => await writeOn(one, tkn, `${index}`, acknowledged, () => !isOver))
+  const writers = all.map(async (one, index) => await writeOn(one, tkn, `${index}`, acknowledged, () => !isOver, () => pauseMs))
   const more = async () => {
-    for (const least = acknowledged.size + 100; acknowledged.size < least;) await setImmediate()
+    for (const least = acknowledged.size + 100; acknowledged.size < least;) await sleep(1)
   }
   await more()
   const [first] = await serving(server, count)
   process.kill(first!, 'SIGKILL')
+  // So that the processor is left to the one that takes its place.
+  pauseMs = AT_EASE_MS
   t.match(await endOf(server, first!), { level: 50, msg: `worker ${first} died of SIGKILL` })
   await more()
   await serving(server, count + 1)
@@ -358,7 +374,7 @@ async function killUnderLoad (t: Test, server: Started, count: number, all: read
 
 for (const count of [2, 3]) {
   t.test(`what is atomic is so between ${count} processes, and what was acknowledged survives the death of one`, async t => {
-    const server = startUncounted(t, arguments_(count))
+    const server = start(t, arguments_(count))
     const url = await server.ready()
     const all = await connections(t, url, 3 * count)
     const { tkn } = await all[0]!.command('SH_NEW', { name: 'x' })
@@ -386,7 +402,7 @@ for (const count of [2, 3]) {
 }
 
 t.test('a primary that is killed takes its workers along, and a new server has everything', async t => {
-  const first = startUncounted(t, arguments_('auto'))
+  const first = start(t, arguments_('auto'))
   const all = await connections(t, await first.ready(), 4)
   if (availableParallelism() > 1) await serving(first, availableParallelism())
   const { tkn } = await all[0]!.command('SH_NEW', { name: 'x' })
@@ -398,7 +414,7 @@ t.test('a primary that is killed takes its workers along, and a new server has e
   await Promise.all(writers)
   // That is when nobody has its output open any more.
   t.match(await first.exited, { code: null, signal: 'SIGKILL' })
-  const second = startUncounted(t, arguments_(1), { cwd: first.cwd })
+  const second = start(t, arguments_(1), { cwd: first.cwd })
   t.match(await command(await second.ready(), 'KV_GET', { tkn, keys: [...acknowledged.keys()] }), { keys: Object.fromEntries(acknowledged) })
   t.match(await second.stop('SIGTERM'), { code: 0, signal: null })
 })
@@ -414,7 +430,7 @@ async function finish (opened: ClientRequest): Promise<number | undefined> {
 }
 
 t.test('signals to all processes, as from Ctrl-C and some supervisors: requests under way are answered, and it ends with 0', async t => {
-  const server = startUncounted(t, arguments_(2), { detached: true })
+  const server = start(t, arguments_(2), { detached: true })
   const url = await server.ready()
   const workers = await serving(server, 2)
   const opened = await Promise.all([1, 2, 3, 4].map(async () => await openRequest(url, NEW_SESSION)))
@@ -426,39 +442,6 @@ t.test('signals to all processes, as from Ctrl-C and some supervisors: requests 
   }
   for (const one of opened) t.equal(await finish(one), 200)
   t.match(await server.exited, { code: 0, signal: null })
-})
-
-t.test('SIGTERM to one worker: it answers what is under way, and is replaced', async t => {
-  const server = start(t, arguments_(2))
-  const url = await server.ready()
-  const [first, second] = await serving(server, 2)
-  const opened = await Promise.all([1, 2, 3, 4].map(async () => await openRequest(url, NEW_SESSION)))
-  process.kill(first!, 'SIGTERM')
-  await server.until('stderr', () => server.log().find(({ pid, msg }) => pid === first && /^stopping/.test(msg)))
-  t.match(await command(url, 'SV_INFO', {}), { st: 1 }, 'the other serves')
-  for (const one of opened) t.equal(await finish(one), 200)
-  t.match(await endOf(server, first!), { level: 30, msg: `worker ${first} ended with code 0` })
-  const [, , third] = await serving(server, 3)
-  t.notOk([first, second].includes(third))
-  t.match(await server.stop('SIGTERM'), { code: 0, signal: null })
-})
-
-t.test('a connection that was on its way to a worker when it died is closed: nobody waits for ever', async t => {
-  const server = startUncounted(t, arguments_(2))
-  const url = await server.ready()
-  const [first] = await serving(server, 2)
-  process.kill(first!, 'SIGSTOP')
-  let answered = 0
-  const requests = Array.from({ length: 8 }, async () => {
-    const sent = get(`${url}/ready`, { agent: new Agent() })
-    const [response] = await once(sent, 'response') as [IncomingMessage] // As the event is documented.
-    response.resume()
-    if (++answered === 7) process.kill(first!, 'SIGKILL')
-  })
-  const lost = (await Promise.allSettled(requests)).filter(({ status }) => status === 'rejected')
-  t.match(lost, [{ reason: { code: 'ECONNRESET' } }])
-  t.equal(lost.length, 1)
-  t.match(await server.stop('SIGTERM'), { code: 0, signal: null })
 })
 
 t.test('who gives no sign of life after there were some is silent, once', async t => {
@@ -482,21 +465,22 @@ t.test('who gives no sign of life after there were some is silent, once', async 
 })
 
 t.test('a worker that is stopped while it writes is killed, and the others go on', async t => {
-  const server = start(t, arguments_(2))
+  const server = startCounted(t, arguments_(2))
   const url = await server.ready()
   const [first] = await serving(server, 2)
   const all = await connections(t, url, 6)
   const { tkn } = await all[0]!.command('SH_NEW', { name: 'x' })
   const acknowledged = new Map<string, number>()
-  const state = { isOver: false }
+  const state = { isOver: false, pauseMs: 0 }
   t.teardown(() => { state.isOver = true })
-  const writers = all.map(async (one, index) => await writeOn(one, tkn, `${index}`, acknowledged, () => !state.isOver))
+  const writers = all.map(async (one, index) => await writeOn(one, tkn, `${index}`, acknowledged, () => !state.isOver, () => state.pauseMs))
   await sleep(300)
   process.kill(first!, 'SIGSTOP')
+  state.pauseMs = AT_EASE_MS
   t.match(await endOf(server, first!), { level: 50, msg: `worker ${first} died of SIGKILL` })
   t.match(server.log().find(({ msg }) => /sign of life/.test(msg)), { level: 50, worker: first })
   const before = acknowledged.size
-  while (acknowledged.size < before + 100) await setImmediate()
+  while (acknowledged.size < before + 100) await sleep(1)
   state.isOver = true
   await Promise.all(writers)
   t.match(await all[0]!.command('KV_GET', { tkn, keys: [...acknowledged.keys()] }), { keys: Object.fromEntries(acknowledged) })
@@ -505,25 +489,57 @@ t.test('a worker that is stopped while it writes is killed, and the others go on
   t.notOk(existsSync(join(server.cwd, 'data', 'closed.json')), 'the data is checked before it is opened again')
 })
 
-t.test('workers that wait for another process to write give signs of life: they go on when it has written', async t => {
-  const server = startUncounted(t, arguments_(2))
+t.test('a server of two workers, of which one is ended after the other', async t => {
+  const server = start(t, arguments_(2))
   const url = await server.ready()
   await serving(server, 2)
-  const all = await connections(t, url, 4)
-  const { tkn } = await all[0]!.command('SH_NEW', { name: 'x' })
-  const lock = openWriterLock(join(server.cwd, 'data'))
-  lock.take()
-  const writes = all.map(async ({ command }, index) => await command('KV_SET', { tkn, keys: { [`k${index}`]: 1 } }))
-  // Longer than a primary waits for a sign of life.
-  await sleep((SILENT_LOOKS + 3) * BEAT_MS)
-  lock.close()
-  for (const reply of await Promise.all(writes)) t.match(reply, { keys: {} })
+
+  await t.test('workers that wait for another process to write give signs of life: they go on when it has written', async t => {
+    const all = await connections(t, url, 4)
+    const { tkn } = await all[0]!.command('SH_NEW', { name: 'x' })
+    const lock = openWriterLock(join(server.cwd, 'data'))
+    lock.take()
+    const writes = all.map(async ({ command }, index) => await command('KV_SET', { tkn, keys: { [`k${index}`]: 1 } }))
+    // Longer than a primary waits for a sign of life.
+    await sleep((SILENT_LOOKS + 3) * BEAT_MS)
+    lock.close()
+    for (const reply of await Promise.all(writes)) t.match(reply, { keys: {} })
+    t.strictSame(server.log().filter(({ level }) => level > 30), [])
+  })
+
+  await t.test('SIGTERM to one worker: it answers what is under way, and is replaced', async t => {
+    const [first, second] = await alive(server)
+    const opened = await Promise.all([1, 2, 3, 4].map(async () => await openRequest(url, NEW_SESSION)))
+    process.kill(first!, 'SIGTERM')
+    await server.until('stderr', () => server.log().find(({ pid, msg }) => pid === first && /^stopping/.test(msg)))
+    t.match(await command(url, 'SV_INFO', {}), { st: 1 }, 'the other serves')
+    for (const one of opened) t.equal(await finish(one), 200)
+    t.match(await endOf(server, first!), { level: 30, msg: `worker ${first} ended with code 0` })
+    const [, third] = await alive(server)
+    t.notOk([first, second].includes(third))
+  })
+
+  await t.test('a connection that was on its way to a worker when it died is closed: nobody waits for ever', async t => {
+    const [first] = await alive(server)
+    process.kill(first!, 'SIGSTOP')
+    let answered = 0
+    const requests = Array.from({ length: 8 }, async () => {
+      const sent = get(`${url}/ready`, { agent: new Agent() })
+      const [response] = await once(sent, 'response') as [IncomingMessage] // As the event is documented.
+      response.resume()
+      if (++answered === 7) process.kill(first!, 'SIGKILL')
+    })
+    const lost = (await Promise.allSettled(requests)).filter(({ status }) => status === 'rejected')
+    t.match(lost, [{ reason: { code: 'ECONNRESET' } }])
+    t.equal(lost.length, 1)
+    await endOf(server, first!)
+  })
+
   t.match(await server.stop('SIGTERM'), { code: 0, signal: null })
-  t.strictSame(server.log().filter(({ level }) => level > 30), [])
 })
 
 t.test('a data file that was removed under its workers is not made anew', async t => {
-  const server = startUncounted(t, arguments_(2))
+  const server = start(t, arguments_(2))
   await server.ready()
   const [first] = await serving(server, 2)
   rmSync(join(server.cwd, 'data', 'data.mdb'))
@@ -534,7 +550,7 @@ t.test('a data file that was removed under its workers is not made anew', async 
 })
 
 t.test('a second signal ends everything at once, even a worker that hangs', async t => {
-  const server = startUncounted(t, arguments_(2))
+  const server = start(t, arguments_(2))
   await server.ready()
   const [first] = await serving(server, 2)
   process.kill(first!, 'SIGSTOP')
@@ -547,7 +563,7 @@ t.test('a second signal ends everything at once, even a worker that hangs', asyn
 const BREAKABLE = 'import cluster from "node:cluster"; import { existsSync } from "node:fs"; if (cluster.isWorker && existsSync("broken")) process.exit(3)'
 
 t.test('without any worker: the port is kept for their replacements; when none can be started it ends with 1', async t => {
-  const server = startUncounted(t, arguments_(2), { preload: BREAKABLE })
+  const server = start(t, arguments_(2), { preload: BREAKABLE })
   const url = await server.ready()
   for (const pid of await serving(server, 2)) process.kill(pid, 'SIGKILL')
   const pids = await serving(server, 4)
@@ -560,13 +576,13 @@ t.test('without any worker: the port is kept for their replacements; when none c
 
 t.test('workers that cannot be started at all: one line says why, and it ends with 1', async t => {
   const broken = t.testdir({ broken: '' })
-  const died = await startUncounted(t, arguments_(2), { preload: BREAKABLE, cwd: broken }).exited
+  const died = await start(t, arguments_(2), { preload: BREAKABLE, cwd: broken }).exited
   t.strictSame(died, { code: 1, signal: null, stdout: '', stderr: 'holdfast: cannot start a worker: it ended with code 3\n' })
 
   // As if somebody else took the port in the meantime.
   const preload = `import cluster from "node:cluster"; import { Server } from "node:net"
     if (cluster.isWorker) Server.prototype.listen = function () { process.nextTick(() => this.emit("error", Object.assign(new Error("in use"), { errno: -98 }))) }`
-  const failed = await start(t, arguments_(2), { preload }).exited
+  const failed = await startCounted(t, arguments_(2), { preload }).exited
   t.match(failed, { code: 1, signal: null, stdout: '' })
   t.match(failed.stderr, /^holdfast: cannot listen on 127\.0\.0\.1:\d+: address already in use\n$/)
 })

@@ -2,21 +2,20 @@
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import t from 'tap'
+import { uncountedNode } from '../crash/server.js'
 import { dump, ID, idOf, json, reading, sessionOf, set, START } from '../store-suite.js'
 import { lmdbWith } from './lmdb-with.js'
 
 /** A program for another process that has the same directory open as `root`. */
-function program (directory: string, body: string): readonly [string, string[]] {
+function program (directory: string, body: string): [program: string, args: string[]] {
   const source = `
     import { readSync, writeSync } from 'node:fs'
     import { open } from 'lmdb'
     const root = open({ path: ${json(directory)}, noSubdir: false, overlappingSync: false })
     ${body}
     await root.close()`
-  return [process.execPath, ['--input-type=module', '-e', source]]
+  return uncountedNode('--input-type=module', '-e', source)
 }
-
-const BARE = { ...process.env, NODE_OPTIONS: '' }
 
 /** Another process that is inside a write transaction until its standard input ends. */
 async function lockHolder (directory: string): Promise<ChildProcess> {
@@ -24,7 +23,7 @@ async function lockHolder (directory: string): Promise<ChildProcess> {
     root.transactionSync(() => {
       writeSync(1, 'locked')
       readSync(0, Buffer.alloc(1))
-    })`), { stdio: ['pipe', 'pipe', 'inherit'], env: BARE })
+    })`), { stdio: ['pipe', 'pipe', 'inherit'] })
   await once(child.stdout ?? child, 'data')
   return child
 }
@@ -53,7 +52,7 @@ t.test('lmdb: a read sees at once what another process has committed', async t =
   const { directory, store, raw } = await lmdbWith(t)
   const before = store.find(ID, START)
   // All of this is one turn of the event loop, in which lmdb by itself goes on with the snapshot of the read above.
-  const { status, stderr } = spawnSync(...program(directory, "root.openDB('sessions', { keyEncoding: 'binary', encoding: 'binary' }).clearSync()"), { env: BARE })
+  const { status, stderr } = spawnSync(...program(directory, "root.openDB('sessions', { keyEncoding: 'binary', encoding: 'binary' }).clearSync()"))
   const after = store.find(ID, START)
   t.equal(status, 0, String(stderr))
   t.ok(await before)

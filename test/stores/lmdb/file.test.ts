@@ -9,6 +9,7 @@ import { open, type Database, type RootDatabase } from 'lmdb'
 import t, { type Test } from 'tap'
 import { checkDataFile, DataFileError } from '../../../src/stores/lmdb/file/check.js'
 import { LMDB_VERSION } from '../../../src/stores/lmdb/file/lmdb-version.js'
+import { uncountedNode } from '../../crash/server.js'
 import { BRANCH, FREE_AT, HEADER, LEAF, MAIN_AT, META, metaAt, nodes, PAGE, places } from './places.js'
 
 const NAMES = ['expiry', 'keys', 'meta', 'sessions']
@@ -182,7 +183,7 @@ t.test('a file that has no tables yet, and its backups', async t => {
 
 /** Runs a script that has LMDB's tables and what this file has to read them; resolves once it has written a line. */
 async function start (script: string) {
-  const child = spawn(process.execPath, ['--input-type=module', '-e', `
+  const child = spawn(...uncountedNode('--input-type=module', '-e', `
     import { createHash } from 'node:crypto'
     import { crc32 } from 'node:zlib'
     import { open } from 'lmdb'
@@ -190,7 +191,7 @@ async function start (script: string) {
     const OPTIONS = ${JSON.stringify(OPTIONS)}
     ${[openTables, valueOf, isIntact, seen].join('\n')}
     ${script}
-  `], { stdio: ['ignore', 'pipe', 'pipe'] })
+  `), { stdio: ['ignore', 'pipe', 'pipe'] })
   // From the start: a writer can end by itself before it is killed, when LMDB gives up a transaction for no reason.
   const exited = once(child, 'exit')
   const [line] = await once(createInterface(child.stdout), 'line') as [string]

@@ -12,6 +12,7 @@ import { lockAsMember, lockOut } from '../../../src/stores/lmdb/locks.js'
 import { makeDirectory } from '../../../src/stores/lmdb/files.js'
 import { openWriterLock } from '../../../src/stores/lmdb/writer-lock.js'
 import { claimData, parseStoreUrl } from '../../../src/stores/table.js'
+import { uncountedNode } from '../../crash/server.js'
 import { dump, ID, idOf, json, sessionOf, set, START } from '../../store-suite.js'
 
 const LMDB = fileURLToPath(import.meta.resolve('../../../src/stores/lmdb/open.js'))
@@ -67,7 +68,7 @@ t.test('a file of LMDB that is not of Holdfast is refused', async t => {
     const root = open({ path: ${JSON.stringify(directory)}, noSubdir: false, pageSize: 4096, overlappingSync: false })
     root.openDB('other', {}).putSync('a', 1)
     await root.close()`
-  const { status } = spawnSync(process.execPath, ['--input-type=module', '-e', source], { env: { ...process.env, NODE_OPTIONS: '' } })
+  const { status } = spawnSync(...uncountedNode('--input-type=module', '-e', source))
   t.equal(status, 0)
   await t.rejects(lmdbStore(directory), { message: "data.mdb is a file of LMDB, but none of Holdfast's" })
 })
@@ -217,7 +218,7 @@ t.test('a directory is one process\'s: another is refused, and told whose it is'
     await lmdbStore(${JSON.stringify(directory)})
     console.log('open')
     setInterval(() => {}, 1000)`
-  const child = spawn(process.execPath, ['--input-type=module', '-e', source], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn(...uncountedNode('--input-type=module', '-e', source), { stdio: ['ignore', 'pipe', 'inherit'] })
   t.teardown(() => child.kill('SIGKILL'))
   await once(child.stdout, 'data')
   await t.rejects(lmdbStore(directory), { message: new RegExp(`^process ${child.pid} on`) })
@@ -303,7 +304,7 @@ t.test('the place of a reader that was killed is freed', async t => {
     globalThis.held = root.useReadTransaction()
     console.log('reading')
     setInterval(() => {}, 1000)`
-  const child = spawn(process.execPath, ['--input-type=module', '-e', source], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn(...uncountedNode('--input-type=module', '-e', source), { stdio: ['ignore', 'pipe', 'inherit'] })
   await once(child.stdout, 'data')
   const pid = Buffer.alloc(4)
   pid.writeUInt32LE(child.pid!)

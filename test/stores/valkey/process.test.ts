@@ -1,8 +1,8 @@
 // The program on a real server of Valkey or Redis, as an operator meets both.
 import { spawnSync } from 'node:child_process'
 import t from 'tap'
-import { MAIN } from '../../crash/server.js'
-import { command, start, startUncounted } from '../../process/processes.js'
+import { MAIN, uncountedNode } from '../../crash/server.js'
+import { command, start, startCounted } from '../../process/processes.js'
 import { claimPort } from './ports.js'
 import { needs, startServer, until } from './servers.js'
 
@@ -13,7 +13,7 @@ t.test('down at the start, there, killed in use, back: no request hangs, and nob
   const away = await startServer(t, { password: PASSWORD })
   await away.kill()
   const env = { HOLDFAST_STORE: `valkey://:${encodeURIComponent(PASSWORD)}@${away.host}:${away.port}/1` }
-  const server = start(t, ['--port', `${port}`, '--store-deadline', '2000'], { env })
+  const server = startCounted(t, ['--port', `${port}`, '--store-deadline', '2000'], { env })
   const url = `http://127.0.0.1:${port}`
   await server.printed('stderr', /waiting for the data on valkey at 127\.0\.0\.1:\d+\/1: 127\.0\.0\.1:\d+: connection refused/)
   await until('it listens', async () => await fetch(`${url}/ready`).then(({ status }) => status === 503, () => false))
@@ -57,7 +57,7 @@ t.test('workers on one machine and servers on several share their sessions', nee
   const { host, port } = await startServer(t)
   const args = ['--port', '0', '--store', `valkey://${host}:${port}`]
   const cwd = t.testdir()
-  const started = [startUncounted(t, [...args, '--workers', '2'], { cwd }), startUncounted(t, args, { cwd })]
+  const started = [start(t, [...args, '--workers', '2'], { cwd }), start(t, args, { cwd })]
   const servers = await Promise.all(started.map(async server => await server.ready()))
   const made = await Promise.all(Array.from({ length: 10 }, async (_, n) => await command(servers[n % 2]!, 'SH_NEW', { name: 'settings', shared: true })))
   const tkns = new Set(made.map(({ tkn }) => tkn))
@@ -71,11 +71,11 @@ t.test('workers on one machine and servers on several share their sessions', nee
 t.test('export and import take sessions from one kind of store to another', needs(), async t => {
   const { host, port, command: engine } = await startServer(t)
   const store = `valkey://${host}:${port}`
-  const server = startUncounted(t, ['--port', '0', '--store', store])
+  const server = start(t, ['--port', '0', '--store', store])
   const url = await server.ready()
   const { tkn } = await command(url, 'SH_NEW', { name: 'x' })
   await fetch(`${url}/sessions/${tkn}/keys`, { method: 'PUT', headers: { 'content-type': 'application/json' }, body: '{"keys":{"n":18446744073709551615,"r":1.10}}' })
-  const run = (...args: string[]) => spawnSync(process.execPath, [MAIN, ...args], { cwd: server.cwd, encoding: 'utf8' })
+  const run = (...args: string[]) => spawnSync(...uncountedNode(MAIN, ...args), { cwd: server.cwd, encoding: 'utf8' })
   const exported = run('export', 'out.ndjson', '--store', store)
   t.strictSame([exported.status, exported.stdout], [0, ''], exported.stderr)
   t.equal(run('import', 'out.ndjson', '--store', 'lmdb:./data').status, 0)
