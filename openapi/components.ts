@@ -5,7 +5,7 @@ export type Version = '3.0' | '3.1'
 /** A part of the document. */
 export type Json = Readonly<Record<string, unknown>>
 
-type Kind = 'schemas' | 'responses' | 'parameters' | 'headers' | 'examples'
+type Kind = 'schemas' | 'responses' | 'parameters' | 'headers' | 'examples' | 'securitySchemes'
 
 /** The named parts of a document, collected while it is written: so there is none that nothing refers to. */
 export interface Components {

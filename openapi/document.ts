@@ -1,6 +1,6 @@
 import { STATUSES } from '../src/status.js'
 import { VERSION } from '../src/version.js'
-import { componentsOf, type Json, type Version } from './components.js'
+import { componentsOf, type Components, type Json, type Version } from './components.js'
 import { ENVELOPE_OPERATIONS, SERVICE_OPERATIONS } from './envelopes.js'
 import { writeOperation, type Operation } from './operation.js'
 import { REST_OPERATIONS } from './rest.js'
@@ -22,8 +22,9 @@ const TAGS: Readonly<Record<Operation['tag'], string>> = {
 const DESCRIPTION = `
 Sessions of JSON values with expiry, reached by a token.
 
-A session is a map of keys to JSON values. \`POST /sessions\` starts one and answers its token, which stands in the URL of
-everything else; keep it as secret as a password. Values come back exactly as they were sent: every digit of a number, the order of
+A session is a map of keys to JSON values. \`POST /sessions\` starts one and answers its token, by which
+everything else reaches it: in the header \`Session-Token\` with \`self\` in the URL, or in the URL itself, which proxies write into
+their logs. Keep it as secret as a password. Values come back exactly as they were sent: every digit of a number, the order of
 members, every string. A reader that parses numbers as binary floating point loses digits by itself.
 
 Every command has a route of its own, and can also be sent in an envelope to \`/command\`. A request that fails is answered on its
@@ -44,11 +45,21 @@ export function openApi (version: Version): Json {
       license: { name: 'MIT', ...version === '3.0' ? { url: 'https://opensource.org/license/mit' } : { identifier: 'MIT' } },
     },
     servers: [{ url: 'http://127.0.0.1:1987', description: 'As it listens unless configured otherwise.' }],
-    security: [],
+    security: securityOf(components),
     tags: Object.entries(TAGS).map(([name, description]) => ({ name, description })),
     paths: pathsOf(operation => writeOperation(operation, components)),
     components: components.collected(),
   }
+}
+
+/** An API key, or none: a server can be without keys. */
+function securityOf ({ refer }: Components): Json[] {
+  refer('securitySchemes', 'apiKey', () => ({
+    type: 'http',
+    scheme: 'bearer',
+    description: 'An API key, where the server asks for one: it was started with `--api-keys-file`. What the key may do is a matter of its role.',
+  }))
+  return [{ apiKey: [] }, {}]
 }
 
 function pathsOf (write: (operation: Operation) => Json): Json {

@@ -17,7 +17,7 @@ const LONE = '\ud800'
 // What a parameter can fail with is found by asking it about values of each kind that can reach it, so that the document
 // says what the code does. A URL has well-formed strings only. A body can have anything, and a JSON value in it is always right.
 const FROM_BODY = [null, true, -1, 0.5, '', LONG, LONE, [], [0], [LONG], [LONE], {}, new Map()]
-const FROM_URL: Readonly<Record<string, readonly unknown[]>> = { String: ['', LONG], Integer: ['x', 0], Array: [['', LONG]] }
+const FROM_URL: Readonly<Record<string, readonly unknown[]>> = { String: ['', LONG], Integer: ['x', 0], Boolean: ['x', false], Array: [['', LONG]] }
 
 function faultsOf ({ schema, missing, optional, fault }: Param, place: Place): Array<StatusName | undefined> {
   const inBody = schema[Kind] === 'JsonText' ? [] : FROM_BODY
@@ -30,6 +30,9 @@ export function failuresOf ({ params, failures }: Command, placeOf: (name: strin
   const faults = Object.entries(params).flatMap(([name, param]) => faultsOf(param, placeOf(name)))
   return [...failures, ...faults.filter(fault => fault !== undefined)]
 }
+
+/** What an API key can be wrong with. */
+export const KEY_FAILURES: readonly StatusName[] = ['Unauthorized', 'Forbidden']
 
 /** What any body can be wrong with. */
 export const IN_BODY: readonly StatusName[] = ['JsonInvalid', 'CommandType']
@@ -55,6 +58,7 @@ export function problemReplies (failures: readonly StatusName[], components: Com
 
 const BUSY = 'The command was carried out, but its long reply cannot be kept while so many others wait for their clients to read them: read again after the seconds in Retry-After.'
 const RETRY_HEADERS = { headers: { 'Retry-After': { description: 'Seconds to wait.', schema: { type: 'integer' }, example: 1 } } }
+const CHALLENGE_HEADERS = { headers: { 'WWW-Authenticate': { description: 'RFC 6750.', schema: { type: 'string' }, example: 'Bearer realm="holdfast"' } } }
 const MALFORMED = 'The HTTP or the URL of the request is not well-formed.'
 
 function problemReply (code: number, statuses: readonly StatusName[], components: Components): Failure {
@@ -68,10 +72,10 @@ function problemReply (code: number, statuses: readonly StatusName[], components
     lines.push(`- no \`st\`: ${MALFORMED}`)
     examples.Malformed = transportExample('Malformed', code, MALFORMED, components)
   }
-  return { description: lines.join('\n'), ...code === 503 && RETRY_HEADERS, content: { [PROBLEM_TYPE]: { schema: components.schema(Problem), examples } } }
+  return { description: lines.join('\n'), ...code === 503 && RETRY_HEADERS, ...code === 401 && CHALLENGE_HEADERS, content: { [PROBLEM_TYPE]: { schema: components.schema(Problem), examples } } }
 }
 
-function lineOf (status: StatusName): string {
+export function lineOf (status: StatusName): string {
   return `- \`${status}\` (${STATUSES[status].st}): ${STATUSES[status].meaning}`
 }
 
@@ -101,6 +105,7 @@ export const TRANSPORT = {
   413: { name: 'ContentTooLarge', description: 'The body is larger than this server takes.' },
   414: { name: 'UriTooLong', description: 'A part of the path is longer than any token or key can be.' },
   415: { name: 'UnsupportedMediaType', description: 'The body is not declared as JSON in UTF-8; `detail` says what to send.' },
+  429: { name: 'TooManyRequests', description: 'More commands than `--rate-limit` lets one API key, or one address, send in a time. The server says how many in RateLimit-Limit, RateLimit-Remaining and RateLimit-Reset.' },
   431: { name: 'HeadersTooLarge', description: 'The headers, URL included, are longer than 16 kB.' },
   503: { name: 'Busy', description: BUSY },
 }
@@ -118,7 +123,7 @@ export function notReadyReply (components: Components): Json {
 function transportReply (code: number, { name, description }: { name: string, description: string }, components: Components): Json {
   return components.refer('responses', name, () => ({
     description,
-    ...code === 503 && RETRY_HEADERS,
+    ...(code === 503 || code === 429) && RETRY_HEADERS,
     content: { [PROBLEM_TYPE]: { schema: components.schema(Problem), examples: { [name]: transportExample(name, code, description, components) } } },
   }))
 }

@@ -1,6 +1,7 @@
 import { Type, type TSchema } from '@sinclair/typebox'
-import { JSON_TYPE, MERGE_PATCH_TYPE } from '../routes/http.js'
-import { EXAMPLE_TOKEN, Token } from '../src/commands/schemas.js'
+import { JSON_TYPE, MERGE_PATCH_TYPE, SELF, TOKEN_HEADER } from '../routes/http.js'
+import type { Role } from '../src/caller.js'
+import { EXAMPLE_TOKEN } from '../src/commands/schemas.js'
 import type { JsonText } from '../src/json/text.js'
 import { entityTag } from '../src/protocol/precondition.js'
 import type { StatusName } from '../src/status.js'
@@ -27,6 +28,8 @@ export interface Operation {
   readonly errors?: readonly StatusName[]
   /** Whether a 503 says that the server is not ready. */
   readonly mayBeUnready?: true
+  /** The least role of an API key that it takes; `any` when that is a matter of the commands in the body; undefined when it needs no key. */
+  readonly role: Role | 'any' | undefined
 }
 
 export interface QueryParameter {
@@ -58,7 +61,8 @@ const text = Type.String()
 
 /** Parameters of more than one operation. */
 const PARAMETERS = {
-  tkn: { in: 'path', required: true, description: 'The token of the session.', schema: Token, example: EXAMPLE_TOKEN },
+  tkn: { in: 'path', required: true, description: `\`${SELF}\`, with the token of the session in ${TOKEN_HEADER}; or the token itself.`, schema: text, example: SELF },
+  [TOKEN_HEADER]: { in: 'header', required: false, description: `The token of the session, with \`${SELF}\` in the path.`, schema: text, example: EXAMPLE_TOKEN },
   key: { in: 'path', required: true, description: 'The key, percent-encoded: `a/b` is `a%2Fb`.', schema: text, example: 'user' },
   Prefer: {
     in: 'header',
@@ -74,12 +78,13 @@ const PARAMETERS = {
 const HEADERS = {
   Location: { description: 'The URL of the new session.', schema: Type.String({ format: 'uri-reference' }), example: `/sessions/${EXAMPLE_TOKEN}` },
   ETag: { description: 'Strong entity tag of the value: pass it in If-Match or If-None-Match.', schema: text, example: EXAMPLE_TAG },
+  'WWW-Authenticate': { description: 'RFC 6750.', schema: text, example: 'Bearer realm="holdfast"' },
   'Preference-Applied': { description: 'The preference that was honoured, if there was one.', schema: text, example: 'return=minimal' },
 }
 
 /** An operation as the document has it. */
 export function writeOperation (operation: Operation, components: Components): Json {
-  const { operationId, tag, summary, description, body } = operation
+  const { operationId, tag, summary, description, body, role } = operation
   const parameters = parametersOf(operation, components)
   return {
     operationId,
@@ -87,6 +92,7 @@ export function writeOperation (operation: Operation, components: Components): J
     summary,
     description,
     ...parameters.length > 0 && { parameters },
+    ...role === undefined && { security: [] },
     ...body !== undefined && { requestBody: writeBody(body, components) },
     responses: responsesOf(operation, components),
   }
@@ -114,10 +120,11 @@ function writeBody ({ description, required, mergePatch, schema, example }: Body
   return { description, required, content: { [JSON_TYPE]: content, ...mergePatch && { [MERGE_PATCH_TYPE]: content } } }
 }
 
-function responsesOf ({ method, parameters = [], replies, failures, errors, mayBeUnready }: Operation, components: Components): Json {
+function responsesOf ({ method, parameters = [], replies, failures, errors, mayBeUnready, role }: Operation, components: Components): Json {
   return {
     ...mapValues(replies, reply => writeReply(reply, components)),
     ...transportReplies([408, 431, 503], components),
+    ...role !== undefined && transportReplies([429], components),
     ...mayBeUnready && { 503: notReadyReply(components) },
     ...problemReplies(failures, components),
     ...errors !== undefined && { 400: errorReply(errors, failures, components) },

@@ -1,11 +1,12 @@
 import { COMMAND_NAMES, COMMANDS, type CommandName } from '../src/commands/index.js'
 import { readConfig } from '../src/cli/config.js'
-import { DATA_COMMANDS } from '../src/cli/data-commands.js'
-import { SETTINGS } from '../src/cli/settings.js'
+import { SUBCOMMANDS } from '../src/cli/subcommands.js'
+import { SETTINGS, usageOf } from '../src/cli/settings.js'
 import { MAX_DEPTH } from '../src/json/scanner.js'
 import * as limits from '../src/limits.js'
 import type { Command } from '../src/protocol/command.js'
 import { STATUSES, type StatusName } from '../src/status.js'
+import { ROLES, ROLE_WORDS } from '../src/caller.js'
 import { REST, type RestRoute } from '../routes/rest.js'
 import { mapValues } from './components.js'
 import { OPERATIONS } from './document.js'
@@ -23,7 +24,7 @@ export function reference (): string {
   return `${[
     '# Reference',
     'Made from the tables that the server works by: `npm run openapi` writes this page, and a test fails when it is out of date.',
-    '[Commands](#commands) · [Routes](#routes) · [One key](#one-key) · [Worth knowing](#worth-knowing) · [Statuses](#statuses) · [Limits](#limits) · [Options](#options) · [Data commands](#data-commands)',
+    '[Commands](#commands) · [Routes](#routes) · [One key](#one-key) · [Worth knowing](#worth-knowing) · [Statuses](#statuses) · [Limits](#limits) · [Options](#options) · [Subcommands](#subcommands)',
     ...commands(),
     ...routes(),
     ...oneKey(),
@@ -32,14 +33,14 @@ export function reference (): string {
     ...statuses(),
     ...limitsTable(),
     ...options(),
-    ...dataCommands(),
+    ...subcommands(),
   ].join('\n\n')}\n`
 }
 
 function commands (): string[] {
   return [
     '## Commands',
-    'A command is sent to `POST /command` as `{"NAME": {parameters}}`, or to its route: there `tkn` stands in the URL, and the other parameters in the body, or in the query where it says so. ' +
+    'A command is sent to `POST /command` as `{"NAME": {parameters}}`, or to its route: there `tkn` stands in the URL, as itself or as `self` with the token in the header `Session-Token`, and the other parameters in the body, or in the query where it says so. ' +
     'What is answered stands in `<NAME>_RSP`, or is the body of the reply to the route.',
     'Besides what stands with each, a command can fail with CommandType when its parameters are no object, and with Unknown, which is a fault of the server. ' +
     'One that fails as a whole has changed nothing, unless the detail of a StoreUnavailable says otherwise.',
@@ -57,7 +58,7 @@ function commandSection (name: CommandName): string[] {
   const ofKeys = KEY_STATUSES[name]
   return [
     `### ${name}`,
-    row.description,
+    `${row.description} Needs the role ${code(row.role)}.`,
     code(urlOf(route)) + (route.minimal === name ? ' with `Prefer: return=minimal`' : ''),
     ...parameters.length === 0 ? ['It takes no parameters.'] : [table(['Parameter', 'On its route', 'Type', 'Required', 'Meaning'], parameters)],
     table(['Reply', 'Type', 'Always', 'Meaning'], reply),
@@ -88,12 +89,19 @@ function sorted (statuses: readonly StatusName[]): StatusName[] {
 }
 
 function routes (): string[] {
-  const rows = OPERATIONS.map(({ method, url, summary, replies }) => [code(`${method.toUpperCase()} ${url}`), commandsOf(method, url), Object.keys(replies).join(', '), summary])
+  const rows = OPERATIONS.map(({ method, url, summary, replies, role }) =>
+    [code(`${method.toUpperCase()} ${url}`), commandsOf(method, url), successes(replies), role === 'any' ? 'of each command' : role ?? 'none', summary])
   return [
     '## Routes',
     'HEAD works wherever GET does. A method that a URL does not have is answered with 405 and `Allow`.',
-    table(['Route', 'Command', 'Success', 'Does'], rows),
+    `Role is the least role of an API key that may do it, where the server has [API keys](operating.md#api-keys): ${ROLES.map(role => `${code(role)} (${ROLE_WORDS[role]})`).join(', ')}. Each may do what those before it may.`,
+    table(['Route', 'Command', 'Success', 'Role', 'Does'], rows),
   ]
+}
+
+/** The HTTP statuses of success. */
+function successes (replies: Operation['replies']): string {
+  return Object.keys(replies).filter(status => Number(status) < 400).join(', ')
 }
 
 /** The commands that a route of the table is. */
@@ -124,8 +132,7 @@ function statuses (): string[] {
   return [
     '## Statuses',
     'In an envelope `st` is a number; on REST a failure is `application/problem+json` ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)) with the same number, the name as `title`, and `param` naming what was wrong. ' +
-    'Match on these, never on `detail`. The HTTP status in the table is that of a call that fails as a whole; statuses of single keys among several stand inside a 200. ' +
-    'Unauthorized and Forbidden have their numbers, but nothing gives them yet.',
+    'Match on these, never on `detail`. The HTTP status in the table is that of a call that fails as a whole; statuses of single keys among several stand inside a 200.',
     table(['Name', 'st:', 'HTTP:', 'When'], STATUS_NAMES.map(name => [name, String(STATUSES[name].st), String(STATUSES[name].http), STATUSES[name].meaning])),
     'HTTP\'s own faults are problem+json too, without `st`:',
     table(['HTTP:', 'When'], Object.entries({ ...OTHER_FAULTS, ...TRANSPORT_FAULTS })),
@@ -133,8 +140,8 @@ function statuses (): string[] {
 }
 
 const OTHER_FAULTS: Readonly<Record<number, string>> = {
-  400: 'The HTTP or the URL of the request is not well-formed.',
-  404: 'There is nothing at this URL.',
+  400: 'The HTTP or the URL of the request is not well-formed; or it has two tokens.',
+  404: 'There is nothing at this URL; or the key in it is empty, `.` or `..`, which cannot stand in a path: use `?key=`.',
   405: 'The URL does not have this method; `Allow` says which it has.',
   417: 'The request has an `Expect` that is not 100-continue.',
 }
@@ -151,6 +158,7 @@ function limitsTable (): string[] {
       ['`duration` and `idle`', `${number(limits.MAX_DURATION_S)} seconds`],
       ['The body of a request, unless `--body-limit` says otherwise', `${number(limits.DEFAULT_BODY_BYTES)} bytes`],
       ['The body of a request whatever `--body-limit` says', `${number(limits.GREATEST_BODY_BYTES)} bytes`],
+      ['Connections at once, unless `--max-connections` says otherwise', number(limits.DEFAULT_CONNECTIONS)],
       ['A value that KV_APPEND, KV_UPDATE or KV_MERGE lets grow', `${number(limits.MAX_VALUE_CHARACTERS)} characters`],
       ['The values that one command reads or answers', `${number(limits.MAX_REPLY_CHARACTERS)} characters`],
       ['Commands in one `POST /commands`', number(limits.MAX_BATCH_ENVELOPES)],
@@ -160,7 +168,7 @@ function limitsTable (): string[] {
 }
 
 function options (): string[] {
-  const rows = SETTINGS.map(({ option, hint, variable, default: value, description }) => [code(`${option} <${hint}>`), code(variable), code(value), description])
+  const rows = SETTINGS.map(setting => [code(usageOf(setting)), code(setting.variable), setting.default === undefined ? '' : code(setting.default), setting.description])
   return [
     '## Options',
     'An option wins over its variable. `--help` prints the same, `--version` the version. [Operating Holdfast](operating.md#settings-and-logs) has more.',
@@ -169,11 +177,11 @@ function options (): string[] {
 }
 
 /** Their own help is all that there is to say of them. */
-function dataCommands (): string[] {
+function subcommands (): string[] {
   return [
-    '## Data commands',
-    'What `holdfast <command> --help` prints. [Operating Holdfast](operating.md#looking-after-the-data) has examples and more.',
-    ...Object.keys(DATA_COMMANDS).flatMap(name => {
+    '## Subcommands',
+    'What `holdfast <command> --help` prints. Operating Holdfast has more on [data](operating.md#looking-after-the-data) and [API keys](operating.md#api-keys).',
+    ...Object.keys(SUBCOMMANDS).flatMap(name => {
       const reading = readConfig([name, '--help'], {})
       return [`### holdfast ${name}`, verbatim(reading.kind === 'help' ? reading.text : '')]
     }),

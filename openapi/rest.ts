@@ -2,8 +2,9 @@ import { Kind } from '@sinclair/typebox'
 import type { Command } from '../src/protocol/command.js'
 import { COMMANDS } from '../src/commands/index.js'
 import type { Param } from '../src/protocol/param.js'
+import { TOKEN_HEADER } from '../routes/http.js'
 import { REST, type RestRoute } from '../routes/rest.js'
-import { failuresOf, IN_BODY, type Place } from './failures.js'
+import { failuresOf, IN_BODY, KEY_FAILURES, type Place } from './failures.js'
 import type { Body, Operation, QueryParameter, ReplyDescription } from './operation.js'
 import { camelCase, inputOf, replyOf } from './schemas.js'
 
@@ -24,11 +25,12 @@ function operationOf (route: RestRoute): Operation {
     tag: row.tag,
     summary: row.summary,
     description: [row.description, `This is the command ${command}.`, ...minimal === undefined ? [] : [`With \`Prefer: return=minimal\` it is ${minimal}: ${COMMANDS[minimal].description}`]].join('\n\n'),
-    parameters: [...url.includes(':tkn') ? ['tkn'] as const : [], ...minimal === undefined ? [] : ['Prefer'] as const],
+    parameters: [...url.includes(':tkn') ? ['tkn', TOKEN_HEADER] as const : [], ...minimal === undefined ? [] : ['Prefer'] as const],
     query: Object.entries(route.query ?? {}).map(([name, param]) => queryParameter(name, param, row)),
     body: bodyOf(route, placeOf),
     replies: repliesOf(route, row),
-    failures: ['CommandSyntax', ...method === 'GET' || method === 'DELETE' ? [] : IN_BODY, ...failuresOf(row, placeOf)],
+    role: row.role,
+    failures: ['CommandSyntax', ...KEY_FAILURES, ...method === 'GET' || method === 'DELETE' ? [] : IN_BODY, ...failuresOf(row, placeOf)],
   }
 }
 
@@ -47,7 +49,7 @@ function bodyOf ({ command, url }: RestRoute, placeOf: (name: string) => Place):
   const schema = inputOf(command, isTaken)
   return schema && {
     schema,
-    description: `The parameters of ${command}${url.includes(':tkn') ? ' without the token, which is in the URL' : ''}.`,
+    description: `The parameters of ${command}${url.includes(':tkn') ? ' without the token' : ''}.`,
     required: schema.required !== undefined,
     example: exampleOf(row, isTaken),
   }

@@ -110,6 +110,9 @@ export const ApiDescription = Type.Object({ openapi: Type.String({ description: 
   $id: 'ApiDescription', additionalProperties: true, description: 'An OpenAPI document.',
 })
 
-export const Ready = Type.Object({ ready: Type.Boolean({ description: 'Always true: a server that is not ready answers 503.' }) }, {
+export const Ready = Type.Object({
+  ready: Type.Boolean({ description: 'Always true: a server that is not ready answers 503.' }),
+  warnings: Type.Optional(Type.Array(Type.String(), { description: 'What an operator has to mend while requests are served all the same.' })),
+}, {
   $id: 'Ready', additionalProperties: false, description: 'That requests can be sent to this server.',
 })

@@ -10,6 +10,30 @@ import { Refusal, refuseAs, refuseTransport, transportProblem } from './problem.
 export const tokenParams = Type.Object({ tkn: Type.String() })
 export type TokenParams = Static<typeof tokenParams>
 
+/** Stands for the token in a path: then the header below has it, and no URL, which proxies and their logs keep. */
+export const SELF = 'self'
+export const TOKEN_HEADER = 'Session-Token'
+/** As Node names it. */
+const TOKEN_FIELD = TOKEN_HEADER.toLowerCase()
+
+/**
+ * The token of a request on /sessions/:tkn, from its path or, for `self`, from the header.
+ * @throws {Refusal} SessionTokenInvalid for `self` without the header; 400 when there are two tokens
+ */
+export function tokenOf (request: FastifyRequest<{ Params: TokenParams }>): string {
+  const header = request.headers[TOKEN_FIELD]
+  const { tkn } = request.params
+  if (header === undefined) return tkn === SELF ? refuseAs('SessionTokenInvalid', 'tkn', `/sessions/${SELF} wants the token in the header ${TOKEN_HEADER}.`) : tkn
+  if (tkn !== SELF) refuseTransport(400, `The token stands in the path and in ${TOKEN_HEADER}: with the header the path is /sessions/${SELF}.`)
+  if (header.includes(', ') && isTwice(request, TOKEN_FIELD)) refuseTransport(400, `The request has ${TOKEN_HEADER} twice.`)
+  return header === '' ? refuseAs('SessionTokenInvalid', 'tkn', `${TOKEN_HEADER} is empty.`) : String(header)
+}
+
+/** Whether a header was sent more than once. Node joins the values of most with a comma and a space. */
+function isTwice ({ raw: { rawHeaders } }: FastifyRequest, field: string): boolean {
+  return rawHeaders.filter((text, index) => index % 2 === 0 && text.toLowerCase() === field).length > 1
+}
+
 /** RFC 9110, section 8.3.1, as far as the parameters. */
 const MEDIA_TYPE = /^\s*[\w!#$%&'*+.^`|~-]+\/[\w!#$%&'*+.^`|~-]+\s*(?:;|$)/
 

@@ -10,8 +10,8 @@ import { entityTag, matchesWeakly, type EntityTags, type Precondition } from '..
 import { opensForParams } from '../src/protocol/request.js'
 import { JsonValue } from '../src/protocol/schema.js'
 import { statusName, type StatusName } from '../src/status.js'
-import { bodyOf, parametersIn, queryOf, refuseMergePatch } from './http.js'
-import { asEmpty, asJson, failureProblem, Refusal, refuseAs } from './problem.js'
+import { bodyOf, parametersIn, queryOf, refuseMergePatch, tokenOf } from './http.js'
+import { asEmpty, asJson, failureProblem, Refusal, refuseAs, refuseTransport } from './problem.js'
 
 export const KEY_URL = '/sessions/:tkn/keys/:key'
 
@@ -66,11 +66,16 @@ export function mountKeys (app: FastifyInstance, gateway: Gateway, report: Repor
   })
 }
 
-/** The key of the URL. @throws {Refusal} when there is a query, which no route here has */
+/** Parts of a path that proxies and clients resolve, so that a request for one key would reach something else. */
+const NO_PARTS = ['', '.', '..']
+
+/** The token and the key of the request. @throws {Refusal} when there is a query, which no route here has; 404 for a key that cannot stand in a path */
 function given (request: KeyRequest): { tkn: string, key: string } {
+  const { key } = request.params
+  if (NO_PARTS.includes(key)) refuseTransport(404, '`.`, `..` and the empty key cannot stand in a path: use ?key=')
   const [first] = queryOf(request)
   if (first !== undefined) refuseAs('CommandSyntax', first[0], 'This route takes no query.')
-  return request.params
+  return { tkn: tokenOf(request), key }
 }
 
 /** The value of the key, once If-Match holds. */
@@ -78,7 +83,7 @@ function read (gateway: Gateway, report: Report, request: KeyRequest): Awaitable
   const { tkn, key } = given(request)
   const ifMatch = tags(request, 'If-Match')
   const precondition = ifMatch && { key, ifMatch, ifNoneMatch: undefined, needsKey: true }
-  return andThen(succeed(gateway, { command: 'KV_GET', given: parameters(tkn, [key]), precondition, report }), reply => {
+  return andThen(succeed(gateway, { command: 'KV_GET', caller: request.caller, given: parameters(tkn, [key]), precondition, report }), reply => {
     // The reply of KV_GET, which has null for a key that does not exist.
     return (reply as { keys: Map<string, JsonText | null> }).keys.get(key) ?? undefined
   })
@@ -89,7 +94,7 @@ function change (gateway: Gateway, report: Report, name: 'KV_SET' | 'KV_MERGE' |
   const { tkn, key } = given(request)
   const keys = value === undefined ? [key] : new Map([[key, value]])
   const precondition = preconditionOf(request, key, name === 'KV_RMV')
-  return andThen(succeed(gateway, { command: name, given: parameters(tkn, keys), precondition, report }), reply => {
+  return andThen(succeed(gateway, { command: name, caller: request.caller, given: parameters(tkn, keys), precondition, report }), reply => {
     // The reply of these three, which has a status for each key.
     return statusName((reply as { keys: Map<string, number> }).keys.get(key) as number)
   })

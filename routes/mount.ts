@@ -9,7 +9,7 @@ import type { Opens } from '../src/json/scanner.js'
 import type { Params } from '../src/protocol/param.js'
 import { opensForParams } from '../src/protocol/request.js'
 import type { Failure } from '../src/status.js'
-import { bodyOf, parametersIn, queryOf, refuseMergePatch, refusePreconditions, tokenParams, type TokenParams } from './http.js'
+import { bodyOf, parametersIn, queryOf, refuseMergePatch, refusePreconditions, tokenOf, tokenParams, type TokenParams } from './http.js'
 import { asEmpty, asJson, asProblem, failureProblem, refuseAs } from './problem.js'
 import { REST, type RestRoute } from './rest.js'
 
@@ -35,8 +35,8 @@ function mount (app: FastifyInstance, gateway: Gateway, report: Report, route: R
       const { params }: Command = COMMANDS[command]
       const given = fromQuery(route, params, request)
       addFromBody(given, route, params, opens, request)
-      if (hasToken) setToken(given, request.params.tkn)
-      return andThen(dispatch(gateway, { command, given, room: Infinity, report }), result => {
+      if (hasToken) setToken(given, tokenOf(request))
+      return andThen(dispatch(gateway, { command, caller: request.caller, given, room: Infinity, report }), result => {
         if (isFailure(result)) return asProblem(reply, failureProblem(inWordsOfQuery(route, result)))
         if (minimal) reply.header('preference-applied', 'return=minimal')
         return answer(reply, route, result)
@@ -55,7 +55,7 @@ function answer (reply: FastifyReply, route: RestRoute, { reply: content, text }
 }
 
 function setToken (given: Map<string, unknown>, tkn: string): void {
-  if (given.has('tkn')) refuseAs('CommandSyntax', 'tkn', 'The token stands in the URL, not in the body.')
+  if (given.has('tkn')) refuseAs('CommandSyntax', 'tkn', 'The token does not stand in the body here.')
   given.set('tkn', tkn)
 }
 
@@ -79,9 +79,16 @@ function fromQuery ({ query = {} }: RestRoute, params: Params, request: FastifyR
     if (kind === 'Array' && Array.isArray(before)) before.push(value)
     else if (kind === 'Array') given.set(param, [value])
     else if (before !== undefined) refuseAs('CommandSyntax', name, 'The query has this parameter twice.')
-    else given.set(param, kind === 'Integer' && /^\d+$/.test(value) ? Number(value) : value)
+    else given.set(param, fromText(value, kind))
   }
   return given
+}
+
+/** A value of a query as the schema of its parameter wants it; the text itself when it is none. */
+function fromText (value: string, kind: string | undefined): unknown {
+  if (kind === 'Integer' && /^\d+$/.test(value)) return Number(value)
+  if (kind === 'Boolean' && (value === 'true' || value === 'false')) return value === 'true'
+  return value
 }
 
 /** Names the parameter to blame as the client named it in the query. */

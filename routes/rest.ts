@@ -18,7 +18,7 @@ export interface RestRoute {
 export const REST = [
   { method: 'POST', url: '/sessions', command: 'SH_NEW', success: 201 },
   { method: 'GET', url: '/sessions', command: 'SH_INFO_ALL' },
-  { method: 'DELETE', url: '/sessions', command: 'SH_END_ALL' },
+  { method: 'DELETE', url: '/sessions', command: 'SH_END_ALL', query: { all: 'all' } },
   { method: 'POST', url: '/sessions/open', command: 'SH_OPEN' },
   { method: 'POST', url: '/sessions/exists', command: 'SH_EXISTS' },
   { method: 'GET', url: '/sessions/:tkn', command: 'SH_INFO' },

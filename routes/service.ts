@@ -6,15 +6,21 @@ import { asJson, asProblem, Refusal, refuseTransport, transportProblem } from '.
 export interface Readiness {
   /** A sentence that says why not; undefined while they should. */
   readonly reason: string | undefined
+  /** Sentences on what an operator has to mend while requests are served all the same. */
+  readonly warnings?: readonly string[]
 }
+
+/** Answers whoever asks. */
+const OPEN = { config: { isOpen: true } }
 
 /** What belongs to no command. @param document the OpenAPI document */
 export function mountService (app: FastifyInstance, document: object, readiness: Readiness): void {
   const text = JSON.stringify(document)
-  app.get('/openapi.json', (_request, reply) => asJson(reply, text))
-  app.get('/ready', (_request, reply) => {
-    const { reason } = readiness
-    return reason === undefined ? asJson(reply, '{"ready":true}') : asProblem(reply, transportProblem(503, reason))
+  app.get('/openapi.json', OPEN, (_request, reply) => asJson(reply, text))
+  app.get('/ready', OPEN, (_request, reply) => {
+    const { reason, warnings = [] } = readiness
+    const text = () => JSON.stringify({ ready: true, ...warnings.length > 0 && { warnings } })
+    return reason === undefined ? asJson(reply, text()) : asProblem(reply, transportProblem(503, reason))
   })
 }
 

@@ -1,15 +1,19 @@
 import Fastify, { type FastifyInstance } from 'fastify'
 import { TypeBoxValidatorCompiler, type TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import { openApi } from '../openapi/document.js'
+import { authenticate } from '../routes/auth.js'
+import { limitConnections, type ConnectionLimits } from '../routes/connections.js'
 import { mountCommand } from '../routes/command.js'
 import { mountRest } from '../routes/mount.js'
 import { answerMalformed, answerNodesOwn, sendError } from '../routes/faults.js'
 import { takeBodies } from '../routes/http.js'
 import { mountKeys } from '../routes/keys.js'
 import { resistPressure } from '../routes/pressure.js'
+import { limitRate, type RateLimit } from '../routes/rate.js'
 import { sendTogether } from '../routes/turn.js'
 import { sendNoContent } from '../routes/problem.js'
 import { mountService, refuseOthers, type Readiness } from '../routes/service.js'
+import { anybody, type CallerOf } from './caller.js'
 import type { Gateway } from './protocol/gateway.js'
 import { DEFAULT_BODY_BYTES, MAX_KEY_BYTES, MAX_UNSENT_CHARACTERS } from './limits.js'
 
@@ -18,10 +22,16 @@ export interface AppOptions {
   readonly bodyLimit?: number
   /** Milliseconds in which a request has to arrive; 30,000 unless given. */
   readonly requestTimeout?: number
+  /** How many connections there may be at once; any number unless given. */
+  readonly connections?: ConnectionLimits
+  /** How many commands whoever asks may send in a time; any number unless given. */
+  readonly rateLimit?: RateLimit
   /** Characters of replies that may wait for their clients to read them, beyond which long replies become 503; 256 Mi unless given. */
   readonly unsentLimit?: number
   /** Where faults of the server are told, such as a logger of pino; nowhere unless given. */
   readonly log?: { error (content: { readonly err: unknown }, message: string): void }
+  /** Who has an API key; unless given, everybody may do everything, whether with a key or without. */
+  readonly callerOf?: CallerOf
   /** What GET /ready answers; always ready unless given. */
   readonly readiness?: Readiness
 }
@@ -37,7 +47,7 @@ const STALLED_TIMEOUT_MS = 120_000
 
 /** The HTTP server of a gateway, without a port: it reads no environment and does not listen. */
 export function buildApp (gateway: Gateway, options: AppOptions = {}): FastifyInstance {
-  const { bodyLimit = DEFAULT_BODY_BYTES, requestTimeout = 30_000, log, readiness = { reason: undefined } } = options
+  const { bodyLimit = DEFAULT_BODY_BYTES, requestTimeout = 30_000, log, readiness = { reason: undefined }, callerOf = anybody('admin') } = options
   const report = (error: unknown): void => { log?.error({ err: error }, 'fault') }
   const app = Fastify({
     bodyLimit,
@@ -56,6 +66,7 @@ export function buildApp (gateway: Gateway, options: AppOptions = {}): FastifyIn
   }).withTypeProvider<TypeBoxTypeProvider>().setValidatorCompiler(TypeBoxValidatorCompiler)
   app.setErrorHandler((error, request, reply) => sendError(error, request, reply, report))
   answerNodesOwn(app)
+  if (options.connections !== undefined) limitConnections(app, options.connections)
   resistPressure(app, options.unsentLimit ?? MAX_UNSENT_CHARACTERS)
 
   const mounted = new Map<string, Set<string>>()
@@ -69,12 +80,14 @@ export function buildApp (gateway: Gateway, options: AppOptions = {}): FastifyIn
     reply.header('cache-control', 'no-store')
     done()
   })
+  authenticate(app, callerOf)
+  const charge = options.rateLimit === undefined ? undefined : limitRate(app, options.rateLimit)
   sendNoContent(app)
   sendTogether(app, report)
   // After that: a reply that is held when the server begins to close has to close its connection, too.
   closeConnections(app)
   takeBodies(app)
-  mountCommand(app, gateway, report)
+  mountCommand(app, gateway, report, charge)
   mountRest(app, gateway, report)
   mountKeys(app, gateway, report)
   mountService(app, openApi('3.1'), readiness)

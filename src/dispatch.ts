@@ -1,4 +1,5 @@
 import type { Awaitable } from './awaitable.js'
+import { rankOf, type Caller } from './caller.js'
 import { COMMANDS, type CommandName } from './commands/index.js'
 import type { Command } from './protocol/command.js'
 import type { Gateway } from './protocol/gateway.js'
@@ -9,6 +10,7 @@ import { failureOf, StatusError, type Failure } from './status.js'
 /** One command as somebody asks for it. */
 export interface Call {
   readonly command: CommandName
+  readonly caller: Caller
   /** Parameters by name, as they were sent. */
   readonly given: Given
   /** Of a single-key route: it is decided in the same atomic step. Key commands only. */
@@ -40,12 +42,24 @@ export interface Reply {
  */
 export function dispatch (gateway: Gateway, call: Call): Awaitable<Reply | Failure> {
   const command: Command = COMMANDS[call.command]
+  const refusal = forbidden(command, call)
+  if (refusal !== undefined) return refusal
   try {
     const reply = command.run(gateway, call.given, call.precondition)
     return reply instanceof Promise ? later(command, reply, call) : replied(command, reply, call.room)
   } catch (error) {
     return failed(error, call)
   }
+}
+
+/** Why a caller may not do this; undefined when it may. */
+function forbidden (command: Command, { command: name, caller: { role, prefix }, given }: Call): Failure | undefined {
+  if (role !== command.role && rankOf(role) < rankOf(command.role)) return failureOf('Forbidden', '', `${name} needs an API key of the role ${command.role}.`)
+  if (prefix === undefined) return undefined
+  if (command.reachesAll) return failureOf('Forbidden', '', `${name} needs an API key that is not limited to some names.`)
+  const sharedName = command.sharedName(given)
+  if (typeof sharedName !== 'string' || sharedName.startsWith(prefix)) return undefined
+  return failureOf('Forbidden', '', `This API key is limited to shared sessions whose names begin with ${JSON.stringify(prefix)}.`)
 }
 
 async function later (command: Command, reply: Promise<unknown>, call: Call): Promise<Reply | Failure> {

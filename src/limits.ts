@@ -21,6 +21,9 @@ export const TURN_MS = 10
 /** Seconds of the longest `duration` and `idle`: over 300 years, and still exact in milliseconds. */
 export const MAX_DURATION_S = 10_000_000_000
 
+/** Connections at once, unless configured otherwise. */
+export const DEFAULT_CONNECTIONS = 10_000
+
 /** Whether a string is longer than `limit` bytes in UTF-8. */
 export function isLonger (text: string, limit: number): boolean {
   // One UTF-16 unit is at most three bytes, so most strings need no count.

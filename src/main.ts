@@ -29,7 +29,7 @@ switch (reading.kind) {
     process.exitCode = BAD_INPUT
     break
   case 'command': {
-    const { runCommand } = await import('./cli/run-data-command.js')
+    const { runCommand } = await import('./cli/run-subcommand.js')
     const { dataOf } = await import('./stores/table.js')
     const stopping = new AbortController()
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => stopping.abort(new Error(`interrupted by ${signal}`)))

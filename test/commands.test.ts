@@ -7,6 +7,7 @@ import type { SessionStore } from '../src/session.js'
 import { StatusError, statusName, STATUSES, type StatusName } from '../src/status.js'
 import { lmdbStore } from '../src/stores/lmdb/open.js'
 import { memoryStore } from '../src/stores/memory.js'
+import { ADMIN } from './callers.js'
 import { ENVELOPES } from './cases.js'
 import { waitingStore } from './process/waiting-store.js'
 import { overriding } from './overriding.js'
@@ -29,7 +30,7 @@ t.test('envelopes that no command can be blamed for', async t => {
 t.test('what does not fit into a reply or a value is refused, and changes nothing', async t => {
   const gateway = await gatewayAt(memoryStore())
   const run = async (body: string, execute = executeOne): Promise<string | undefined> =>
-    (await execute(gateway, Buffer.from(body), error => { throw error })).text
+    (await execute(gateway, ADMIN, Buffer.from(body), error => { throw error })).text
   const MIB = 1024 * 1024
   const text = `"${'x'.repeat(14 * MIB)}"`
   await run('{"SH_NEW":{"name":"big"}}')
@@ -51,7 +52,7 @@ t.test('what does not fit into a reply or a value is refused, and changes nothin
 t.test('a batch whose client has left is not carried out to its end', async t => {
   const gateway = await gatewayAt(memoryStore())
   const run = async (body: string, isGone: () => boolean): Promise<string | undefined> =>
-    (await executeAll(gateway, Buffer.from(body), error => { throw error }, isGone)).text
+    (await executeAll(gateway, ADMIN, Buffer.from(body), error => { throw error }, { isGone })).text
   const find = '{"KV_FIND":{"tkn":"T1","path":"$[?match(@, \'(a+)+b\')]","rsp":"keys"}}'
   const batch = `[${find},{"KV_ADD":{"tkn":"T1","keys":{"later":1}}}]`
   await run(`[{"SH_NEW":{"name":"x"}},{"KV_SET":{"tkn":"T1","keys":{"a":["${'a'.repeat(64)}"]}}}]`, () => true)
@@ -84,7 +85,7 @@ t.test('writes of a batch are under way together, a hundred at most, and whateve
   })
   const gateway = await gatewayAt(slow)
   const run = async (envelopes: readonly object[]): Promise<any[]> =>
-    JSON.parse((await executeAll(gateway, Buffer.from(JSON.stringify(envelopes)), error => { throw error })).text ?? '')
+    JSON.parse((await executeAll(gateway, ADMIN, Buffer.from(JSON.stringify(envelopes)), error => { throw error })).text ?? '')
   const news = (count: number): object[] => Array(count).fill({ SH_NEW: { name: 'x' } })
 
   const replies = await run([...news(150), { SH_EXISTS: { tkns: ['T1', 'T150', 'T151'] } }, ...news(2)])

@@ -12,6 +12,7 @@ import { REST, type RestRoute } from '../routes/rest.js'
 import { COMMAND_NAMES, COMMANDS, type CommandName } from '../src/commands/index.js'
 import { KeyStatuses } from '../src/commands/schemas.js'
 import { executeOne } from '../src/envelope.js'
+import { ADMIN } from './callers.js'
 import { buildApp, createGateway, lmdbStore, memoryStore, openStore, type SessionStore } from '../src/index.js'
 import { MAX_KEY_BYTES, MAX_VALUE_CHARACTERS } from '../src/limits.js'
 import { statusName, type StatusName } from '../src/status.js'
@@ -151,7 +152,7 @@ const GIVEN = `{"list":1,"number":"x","gone":null,"long":"y","new":1,"${'k'.repe
 
 async function statusesOf (name: CommandName): Promise<StatusName[]> {
   const gateway = await createGateway(memoryStore(), { newToken: () => 'T' })
-  const run = async (envelope: string) => (await executeOne(gateway, Buffer.from(envelope), error => { throw error })).text ?? '{}'
+  const run = async (envelope: string) => (await executeOne(gateway, ADMIN, Buffer.from(envelope), error => { throw error })).text ?? '{}'
   await run('{"SH_NEW":{"name":"x"}}')
   await run(`{"KV_SETQ":{"tkn":"T","keys":${MET}}}`)
   const keys = name === 'KV_RMV' ? '["gone","new"]' : GIVEN

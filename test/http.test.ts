@@ -227,13 +227,18 @@ t.test('the wire', async t => {
 
   t.match(await wire(t, port, head('POST', '/command', chunked) + '8\r\n{"SV_INF\r\n6\r\nO":{}}\r\n0\r\n\r\n'),
     { statusCode: 200, payload: /^\{"SV_INFO_RSP":/ }, 'a body in chunks')
-  for (const key of ['.', '..', '%2e%2E']) {
-    const path = `${session}/keys/${key}`
-    await wire(t, port, head('PUT', path, json, 'Content-Length: 13') + `{"value":"${key.length}"}`)
-    t.match(await wire(t, port, head('GET', path)), { statusCode: 200, payload: `{"value":"${key.length}"}` }, `the key ${key}`)
+  for (const key of ['', '.', '..', '%2e', '%2e%2E', '.%2e']) {
+    for (const method of ['GET', 'PUT', 'PATCH', 'DELETE']) {
+      const body = method === 'PUT' || method === 'PATCH' ? '{"value":"x"}' : ''
+      const reply = await wire(t, port, head(method, `${session}/keys/${key}`, ...body === '' ? [] : [json, 'Content-Length: 13']) + body)
+      problem(t, reply, 404, undefined, `${method} the key ${key}`)
+      t.match(reply, { payload: /cannot stand in a path: use \?key=/ })
+    }
+    t.match(await wire(t, port, head('HEAD', `${session}/keys/${key}`)), { statusCode: 404, payload: '' })
   }
-  t.match(await wire(t, port, head('GET', `${session}/key-names`)), { payload: /"keys":\[".",".."\]/ })
-  t.match(await wire(t, port, head('HEAD', `${session}/keys/.`)), { statusCode: 200, payload: '', headers: { 'content-length': '13' } })
+  t.match(await wire(t, port, head('GET', `${session}/key-names`)), { payload: /"keys":\[\]/ }, 'nothing was written')
+  t.match(await wire(t, port, head('PUT', `${session}/keys`, json, 'Content-Length: 28') + '{"keys":{"":0,".":1,"..":2}}'), { statusCode: 200 })
+  t.match(await wire(t, port, head('GET', `${session}/keys?key=&key=.&key=..`)), { payload: /"keys":\{"":0,".":1,"..":2\}/ })
   t.match(await wire(t, port, head('GET', 'http://elsewhere/server')), { statusCode: 200 }, 'a whole URL, as proxies send it')
 
   const gone = connect(port, '127.0.0.1')
@@ -396,7 +401,7 @@ t.test('no key and no parameter is special', async t => {
     const envelope = await command(name, params === '' ? '' : `,${params}`, other)
     t.equal(envelope.replace('"st":1,"tkn"', '"tkn"'), `{"${name}_RSP":${content(other)}}`, `${index} ${name}`)
   }
-  for (const key of KEYS) {
+  for (const key of KEYS.filter(key => key !== '')) {
     const url = `${session}/keys/${encodeURIComponent(key)}`
     const update = `{"key":${JSON.stringify(key)},"path":"/__proto__","value":{"polluted":1}}`
     t.equal((await send('PUT', url, '{"value":{"__proto__":0,"a":1}}')).statusCode, 201, key)
@@ -809,7 +814,7 @@ t.test('REST: URLs, queries and what does not belong there', async t => {
   t.match(await send('POST', `${session}/touch`, '{"duration":60}'), { statusCode: 200, payload: /"duration":60,/ })
   t.strictSame(JSON.parse((await send('DELETE', session)).payload), { st: 1, tkn })
   for (const method of ['GET', 'DELETE']) problem(t, await send(method, session), 'SessionNotExist')
-  t.strictSame(JSON.parse((await send('DELETE', '/sessions')).payload), { st: 1, cnt: 1 })
+  t.strictSame(JSON.parse((await send('DELETE', '/sessions?all=true')).payload), { st: 1, cnt: 1 })
 })
 
 t.test('HEAD works wherever GET does, and nobody keeps session data', async t => {
@@ -896,7 +901,7 @@ t.test('whatever is sent, nothing is a fault of the server', async t => {
   const broken = fc.tuple(json, fc.nat(), anyText).map(([text, at, junk]) => text.slice(0, at % (text.length + 1)) + junk)
   const body = fc.option(fc.oneof({ weight: 4, arbitrary: json }, broken, fc.uint8Array().map(bytes => Buffer.from(bytes))), { nil: undefined })
   const headerText = fc.oneof(fc.constantFrom('*', '"x"', 'W/"x", "y"', 'return=minimal', JSON_TYPE, MERGE_PATCH_TYPE, `${JSON_TYPE}; charset=utf-8`, '0', 'gzip'), fc.string({ unit: 'grapheme-ascii' }))
-  const headers = fc.dictionary(fc.constantFrom('content-type', 'if-match', 'if-none-match', 'prefer', 'accept', 'content-encoding', 'x-http-method-override', '__proto__'), headerText, { maxKeys: 2 })
+  const headers = fc.dictionary(fc.constantFrom('content-type', 'if-match', 'if-none-match', 'prefer', 'session-token', 'authorization', 'accept', 'content-encoding', 'x-http-method-override', '__proto__'), headerText, { maxKeys: 2 })
   const method = fc.oneof({ weight: 4, arbitrary: fc.constantFrom('GET', 'POST', 'PUT', 'PATCH', 'DELETE') }, fc.constantFrom(...METHODS.filter(method => method !== 'CONNECT')))
 
   await fc.assert(fc.asyncProperty(method, url, body, headers, async (method, url, body, headers) => {
@@ -913,7 +918,7 @@ t.test('whatever is sent, nothing is a fault of the server', async t => {
 
   // A key that a path can carry is the same key to a command.
   await fc.assert(fc.asyncProperty(fc.string({ unit: 'binary', maxLength: 200 }), async key => {
-    if (!key.isWellFormed() || key === '.' || key === '..') return // Injection resolves dots as browsers do.
+    if (!key.isWellFormed() || ['', '.', '..'].includes(key)) return // No path can carry them.
     await send('PUT', `/sessions/${tkn}/keys/${encodeURIComponent(key)}`, '{"value":"x"}')
     const { payload } = await send('POST', '/command', JSON.stringify({ KV_RMV: { tkn, keys: [key] } }))
     if (payload !== `{"KV_RMV_RSP":{"tkn":"${tkn}","keys":{${JSON.stringify(key)}:24}}}`) throw new Error(payload)
@@ -942,6 +947,33 @@ t.test('QUERY is a wrong method like any other', async t => {
     t.equal(reply.headers.allow, 'POST')
   }
   problem(t, await wire(t, port, head('QUERY', '/server')), 405)
+})
+
+t.test('the token in a header, and self in the path', async t => {
+  const { app, send, tkn, session } = await start(t)
+  const token = { 'session-token': tkn }
+  for (const { method, url } of REST.filter(({ url }) => url.includes(':tkn'))) {
+    // Neither is what the command wants, so that nothing is changed; but both were looked at alike.
+    const body = method === 'GET' || method === 'DELETE' ? undefined : '{"nothing":1}'
+    const query = body === undefined ? '?nothing=1' : ''
+    const [inPath, inHeader] = [await send(method, url.replace(':tkn', tkn) + query, body), await send(method, url.replace(':tkn', 'self') + query, body, token)]
+    t.strictSame([inHeader.statusCode, inHeader.payload], [inPath.statusCode, inPath.payload], `${method} ${url}`)
+    problem(t, await send(method, url.replace(':tkn', tkn), undefined, token), 400, undefined, 'twice, though the same')
+    problem(t, await send(method, url.replace(':tkn', 'self')), 'SessionTokenInvalid', 'tkn', 'nowhere')
+    problem(t, await send(method, url.replace(':tkn', 'self'), undefined, { 'session-token': '' }), 'SessionTokenInvalid', 'tkn', 'empty')
+  }
+  t.equal((await send('PUT', '/sessions/self/keys/a', '{"value":1.10}', token)).statusCode, 201)
+  t.strictSame((await send('GET', '/sessions/self/keys/a', undefined, token)).payload, '{"value":1.10}')
+  t.strictSame((await send('GET', `${session}/keys/a`)).payload, '{"value":1.10}')
+  problem(t, await send('GET', `${session}/keys/a`, undefined, token), 400)
+  problem(t, await send('GET', '/sessions/self/keys/a'), 'SessionTokenInvalid', 'tkn')
+  problem(t, await send('GET', '/sessions/self/keys/a', undefined, { 'session-token': `${tkn}, ${tkn}` }), 'SessionNotExist', undefined, 'one token that is unknown')
+  problem(t, await send('POST', '/sessions/self/touch', `{"tkn":"${tkn}"}`, token), 'CommandSyntax', 'tkn', 'in the body')
+
+  const port = await listen(app)
+  const twice = await wire(t, port, `GET /sessions/self HTTP/1.1\r\nHost: x\r\nSession-Token: ${tkn}\r\nSESSION-token: ${tkn}\r\nConnection: close\r\n\r\n`)
+  problem(t, twice, 400)
+  t.match(twice, { payload: /Session-Token twice/ })
 })
 
 t.test('what Node itself refuses is a problem too', async t => {

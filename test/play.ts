@@ -48,10 +48,9 @@ function queryString ({ query = {} }: RestRoute, params: Record<string, unknown>
     const values = param === 'keys' ? value : [value]
     if (!Array.isArray(values) || values.length === 0) return undefined
     for (const one of values) {
-      if (typeof one !== 'string' && typeof one !== 'number') return undefined
-      if (typeof one === 'number' && param !== 'limit') return undefined
+      if (typeof one !== 'string' && !(typeof one === 'number' && param === 'limit') && !(typeof one === 'boolean' && param === 'all')) return undefined
       if (!String(one).isWellFormed()) return undefined
-      parts.push(`${encodeURIComponent(names.get(param) ?? param)}=${encodeURIComponent(one)}`)
+      parts.push(`${encodeURIComponent(names.get(param) ?? param)}=${encodeURIComponent(String(one))}`)
     }
   }
   return parts.length === 0 ? '' : `?${parts.join('&')}`

@@ -1,7 +1,7 @@
 import { parseArgs, type ParseArgsConfig } from 'node:util'
 import leven from 'leven'
-import type { Setting } from './settings.js'
-import type { Flag } from './data-commands.js'
+import type { Option, Setting } from './settings.js'
+import type { Flag } from './subcommands.js'
 import { masked } from '../reason.js'
 
 /** A value as it was written, and the option or variable that it was written in. */
@@ -11,7 +11,7 @@ export interface GivenSetting { readonly source: string, readonly text: string }
 export interface Accepted {
   /** What is run, as faults call it, such as `holdfast export`. */
   readonly program: string
-  readonly settings: readonly Setting[]
+  readonly settings: readonly Option[]
   readonly flags: Readonly<Record<string, Flag>>
   /** How many arguments there may be that are no option. */
   readonly arguments: number
@@ -33,7 +33,7 @@ export interface Arguments {
  * @param every all settings there are, so that one that is not accepted still takes its value with it
  * @param faults are added to
  */
-export function readArguments (argv: readonly string[], accepted: Accepted, every: readonly Setting[], faults: string[]): Arguments {
+export function readArguments (argv: readonly string[], accepted: Accepted, every: readonly Option[], faults: string[]): Arguments {
   const { program, settings, flags } = accepted
   const found = { flags: new Set<string>(), given: new Map<string, GivenSetting>() }
   const names = [...settings.map(({ option }) => option), ...Object.keys(flags).map(name => `--${name}`)]
@@ -55,6 +55,8 @@ export function readArguments (argv: readonly string[], accepted: Accepted, ever
     } else if (setting === undefined) {
       if (value === undefined) found.flags.add(name)
       else faults.push(`${rawName}: takes no value`)
+    } else if (value === undefined && setting.hint === undefined) {
+      found.given.set(setting.name, { source: rawName, text: 'true' })
     } else if (value === undefined || (value.startsWith('-') && !inlineValue)) {
       faults.push(`${rawName}: the value is missing; it must be ${setting.allowed}`)
     } else {
@@ -65,9 +67,9 @@ export function readArguments (argv: readonly string[], accepted: Accepted, ever
 }
 
 /** The options as parseArgs wants them. */
-function optionsOf (settings: readonly Setting[], flags: Readonly<Record<string, Flag>>): NonNullable<ParseArgsConfig['options']> {
+function optionsOf (settings: readonly Option[], flags: Readonly<Record<string, Flag>>): NonNullable<ParseArgsConfig['options']> {
   return {
-    ...Object.fromEntries(settings.map(({ option }) => [option.slice(2), { type: 'string' as const }])),
+    ...Object.fromEntries(settings.map(({ option, hint }) => [option.slice(2), { type: hint === undefined ? 'boolean' as const : 'string' as const }])),
     ...Object.fromEntries(Object.entries(flags).map(([name, { short }]) =>
       [name, { type: 'boolean' as const, ...short !== undefined && { short } }])),
   }

@@ -2,8 +2,9 @@ import { availableParallelism } from 'node:os'
 import type { TSchema } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import { readArguments, readVariables, unknownName, type GivenSetting } from './arguments.js'
-import { DATA_COMMANDS, type DataCommand, type DataCommandName, type Flag } from './data-commands.js'
+import { SUBCOMMANDS, type Subcommand, type SubcommandName, type Flag } from './subcommands.js'
 import { commandHelp, mainHelp } from './help.js'
+import { isLoopback } from '../authority.js'
 import { masked, reason } from '../reason.js'
 import { ConfigSchema, quotedForms, shortForms, SETTINGS, type Config, type Setting } from './settings.js'
 import { isStoreUrl, parseStoreUrl, rowOf, STORE_ROWS, type StoreLocation } from '../stores/table.js'
@@ -26,7 +27,7 @@ export type Reading =
   | { readonly kind: 'help', readonly text: string }
   | { readonly kind: 'version' }
   | { readonly kind: 'config', readonly config: Config }
-  | { readonly kind: 'command', readonly command: DataCommand }
+  | { readonly kind: 'command', readonly command: Subcommand }
   /** `faults`: one line each, without a line end. `text`: all of them as they are to be printed. */
   | { readonly kind: 'faults', readonly faults: readonly string[], readonly text: string }
 
@@ -54,30 +55,42 @@ export function readConfig (argv: readonly string[], env: NodeJS.ProcessEnv): Re
   if (workers > 1 && rowOf(store).claim === undefined) {
     return faulty('holdfast', [`--workers: ${workers} processes cannot share what one of them has in memory: take --workers 1 or another --store`])
   }
+  const open = openFault(values, all)
+  if (open !== undefined) return faulty('holdfast', [open])
   return { kind: 'config', config: { ...values, store, workers } }
 }
 
-function isCommand (name: string): name is DataCommandName {
-  return Object.hasOwn(DATA_COMMANDS, name)
+/** What is wrong with whom the server lets in: without API keys it is for this machine only, unless somebody wants it otherwise. */
+function openFault ({ host, apiKeysFile, allowAnonymous }: Pick<Config, 'host' | 'apiKeysFile' | 'allowAnonymous'>, given: ReadonlyMap<string, GivenSetting>): string | undefined {
+  const sourceOf = (name: keyof Config) => given.get(name)?.source
+  if (apiKeysFile !== undefined) return allowAnonymous ? `${sourceOf('allowAnonymous')}: means nothing beside ${sourceOf('apiKeysFile')}, which lets in whoever has a key` : undefined
+  if (allowAnonymous || isLoopback(host)) return undefined
+  return `${sourceOf('host')}: without API keys the server listens on loopback only (127.0.0.1, ::1, localhost), and others can reach ${host}: ` +
+    'give it --api-keys-file, or --allow-anonymous if whoever reaches it may use it'
+}
+
+function isCommand (name: string): name is SubcommandName {
+  return Object.hasOwn(SUBCOMMANDS, name)
 }
 
 /** What follows the name of a command that does not exist cannot be judged, but may be a call for help. */
 function readUnknown (name: string, argv: readonly string[]): Reading {
   if (argv.some(option => option === '--help' || option === '-h')) return { kind: 'help', text: mainHelp(SETTINGS, FLAGS) }
-  return faulty('holdfast', [unknownName('there is no such command', name, Object.keys(DATA_COMMANDS))])
+  return faulty('holdfast', [unknownName('there is no such command', name, Object.keys(SUBCOMMANDS))])
 }
 
 /** Reads what follows the name of a command. Of the settings only the store is its concern. */
-function readCommand (name: DataCommandName, argv: readonly string[], env: NodeJS.ProcessEnv): Reading {
-  const row = DATA_COMMANDS[name]
+function readCommand (name: SubcommandName, argv: readonly string[], env: NodeJS.ProcessEnv): Reading {
+  const row = SUBCOMMANDS[name]
   const flags = { ...row.flags, ...FLAGS }
   const program = `holdfast ${name}`
   const faults: string[] = []
   const expected = [row.argument, row.second].filter(argument => argument !== undefined)
   const settings = row.isStoreless ? [] : DATA_STORE
   const surplus = () => `${program} takes ${['options', 'one argument', 'two arguments'][expected.length]} only`
-  const accepted = { program, settings, flags, arguments: expected.length, surplus }
-  const found = readArguments(argv, accepted, SETTINGS, faults)
+  const options = row.options ?? []
+  const accepted = { program, settings: [...settings, ...options], flags, arguments: expected.length, surplus }
+  const found = readArguments(argv, accepted, [...SETTINGS, ...options], faults)
   if (found.flags.has('help')) return { kind: 'help', text: commandHelp(name, settings, flags) }
   if (found.flags.has('version')) return { kind: 'version' }
   const given = new Map([...readVariables(env, SETTINGS, faults), ...found.given])
@@ -85,14 +98,16 @@ function readCommand (name: DataCommandName, argv: readonly string[], env: NodeJ
   const { store } = readValues(DATA_STORE, row.isStoreless ? new Map() : given, faults)
   if (store !== undefined && rowOf(store).data === undefined) faults.push(`${given.get('store')?.source}: a ${store.kind}: store has nothing outside of its process`)
   const [argument = '', second = ''] = expected.map(({ default: usual = '' }, index) => found.arguments[index] ?? usual)
-  for (const [index, { hint, description }] of expected.entries()) {
+  for (const [index, { hint, description, isNoPath }] of expected.entries()) {
     const value = [argument, second][index]!
     if (value === '') faults.push(`<${hint}>: is missing: ${description}`)
     // A file of that name would be made, or its name printed, with whatever password stands in it.
-    if (isStoreUrl(value) || value.includes('://')) faults.push(`<${hint}>: is a URL; ${row.isStoreless ? 'it has to be a path' : 'the one of the store goes to --store'}`)
+    if (isNoPath !== true && (isStoreUrl(value) || value.includes('://'))) faults.push(`<${hint}>: is a URL; ${row.isStoreless ? 'it has to be a path' : 'the one of the store goes to --store'}`)
   }
+  const chosen = new Map(options.flatMap(({ name }) => found.given.has(name) ? [[name, found.given.get(name)!.text]] : []))
+  faults.push(...row.check?.(argument, chosen) ?? [])
   if (faults.length > 0 || store === undefined) return faulty(program, faults)
-  return { kind: 'command', command: row.read({ store, argument, second, flags: found.flags }) }
+  return { kind: 'command', command: row.read({ store, argument, second, options: chosen, flags: found.flags }) }
 }
 
 function faulty (program: string, faults: readonly string[]): Reading {
@@ -107,13 +122,23 @@ function readValues (settings: readonly Setting[], given: ReadonlyMap<string, Gi
   for (const { name, allowed, default: usual } of settings) {
     const schema: TSchema = ConfigSchema.properties[name]
     const { source, text } = given.get(name) ?? { source: 'the default', text: usual }
-    // Value.Convert would take 80.5 and 1e3 for the integers 80 and 1.
-    const value = schema.type === 'integer' && /^\d+$/.test(text) ? Number(text) : text
+    if (text === undefined) continue
+    const value = valueOf(text, schema)
     if (!Value.Check(schema, value)) faults.push(`${source}: ${JSON.stringify(masked(text))} is not ${allowed}`)
     else if (name === 'store') store = readStore(source, text, faults)
     values[name] = value
   }
   return { values, store }
+}
+
+const UNITS: Readonly<Record<string, number>> = { KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3 }
+
+/** A text as its schema wants it; the text itself when it is none such. Value.Convert would take 80.5 and 1e3 for the integers 80 and 1. */
+function valueOf (text: string, { type, isBytes }: TSchema): unknown {
+  const [, digits, unit = ''] = (isBytes === true ? /^(\d+)([KMG]iB)?$/ : /^(\d+)$/).exec(text) ?? []
+  if (type === 'integer' && digits !== undefined) return Number(digits) * (UNITS[unit] ?? 1)
+  if (type === 'boolean' && /^(true|false)$/.test(text)) return text === 'true'
+  return text
 }
 
 function readStore (source: string, url: string, faults: string[]): StoreLocation | undefined {

@@ -1,11 +1,11 @@
-import type { Setting } from './settings.js'
-import { DATA_COMMANDS, type Argument, type DataCommandName, type Flag } from './data-commands.js'
+import { usageOf, type Option, type Setting } from './settings.js'
+import { SUBCOMMANDS, type Argument, type SubcommandName, type Flag } from './subcommands.js'
 
 type Flags = Readonly<Record<string, Flag>>
 
 /** What `holdfast --help` prints. */
 export function mainHelp (settings: readonly Setting[], flags: Flags): string {
-  const commands = Object.entries(DATA_COMMANDS).map(([name, { argument, second, summary }]) => [usage(name, argument, second), summary])
+  const commands = Object.entries(SUBCOMMANDS).map(([name, { argument, second, summary }]) => [usage(name, argument, second), summary])
   return `Usage: holdfast [options]
        holdfast <command> [options] [<argument>]
 
@@ -20,15 +20,15 @@ ${table(commands)}
 }
 
 /** What `holdfast <command> --help` prints. */
-export function commandHelp (name: DataCommandName, settings: readonly Setting[], flags: Flags): string {
-  const { summary, argument, second, notes } = DATA_COMMANDS[name]
+export function commandHelp (name: SubcommandName, settings: readonly Setting[], flags: Flags): string {
+  const { summary, argument, second, options = [], notes } = SUBCOMMANDS[name]
   const rows = [argument, second].filter(given => given !== undefined)
     .map(({ hint, description, default: usual }) => [`<${hint}>`, '', description + (usual === undefined ? '' : ` (default: ${usual})`)])
   return `Usage: holdfast ${usage(name, argument, second)} [options]
 
 ${summary[0]!.toUpperCase()}${summary.slice(1)}.
 
-${table([...rows, ...settings.map(settingRow), ...flagRows(flags)])}
+${table([...rows, ...options.map(optionRow), ...settings.map(settingRow), ...flagRows(flags)])}
 
 ${notes}
 `
@@ -40,8 +40,13 @@ function usage (name: string, ...expected: ReadonlyArray<Argument | undefined>):
   return [name, ...given.map(({ hint, default: usual }) => usual === undefined ? `<${hint}>` : `[<${hint}>]`)].join(' ')
 }
 
-function settingRow ({ option, hint, variable, description, default: value }: Setting): string[] {
-  return [`${option} <${hint}>`, variable, `${description} (default: ${value})`]
+function optionRow (option: Option): string[] {
+  return [usageOf(option), '', option.description]
+}
+
+function settingRow (setting: Setting): string[] {
+  const { variable, description, default: value } = setting
+  return [usageOf(setting), variable, value === undefined ? description : `${description} (default: ${value})`]
 }
 
 function flagRows (flags: Flags): string[][] {

@@ -1,5 +1,5 @@
 import { Type, type Static, type TSchema } from '@sinclair/typebox'
-import { DEFAULT_BODY_BYTES, GREATEST_BODY_BYTES } from '../limits.js'
+import { DEFAULT_BODY_BYTES, DEFAULT_CONNECTIONS, GREATEST_BODY_BYTES } from '../limits.js'
 import { STORE_ROWS, type StoreKind, type StoreLocation } from '../stores/table.js'
 
 /** The forms of the URLs of stores, as they stand in help. */
@@ -85,9 +85,41 @@ export const ConfigSchema = Type.Object({
   bodyLimit: Type.Integer({
     default: DEFAULT_BODY_BYTES,
     hint: 'bytes',
-    description: 'the largest request body, from 1024 to 16777216',
+    description: 'the largest request body, from 1KiB to 16MiB',
     minimum: 1024,
     maximum: GREATEST_BODY_BYTES,
+    isBytes: true,
+    allowed: 'a whole number of bytes, KiB or MiB from 1KiB to 16MiB',
+  }),
+  maxConnections: Type.Integer({
+    default: DEFAULT_CONNECTIONS,
+    hint: 'number',
+    description: 'how many connections there may be at once, up to 1000000; with workers each has its share',
+    minimum: 1,
+    maximum: 1_000_000,
+  }),
+  maxConnectionsPerAddress: Type.Optional(Type.Integer({
+    hint: 'number',
+    description: 'how many of them from one address, up to 1000000; without it as many as there may be',
+    minimum: 1,
+    maximum: 1_000_000,
+  })),
+  rateLimit: Type.Optional(Type.String({
+    hint: 'count/time',
+    description: 'how many commands one API key, or one address without a key, may send in a time, such as 100/1s; with workers each has its share; without it any number',
+    pattern: '^[1-9][0-9]{0,8}/[1-9][0-9]{0,5}(ms|s|m|h)$',
+    allowed: 'a number, a slash and a time in ms, s, m or h, such as `100/1s`',
+  })),
+  apiKeysFile: Type.Optional(Type.String({
+    hint: 'file',
+    description: 'who may do what: a file with a line for each API key, as holdfast keygen makes them; without it there are none',
+    minLength: 1,
+    allowed: 'a path',
+  })),
+  allowAnonymous: Type.Boolean({
+    default: false,
+    description: 'listen on networks without API keys: whoever reaches the server may use it',
+    allowed: '`true` or `false`',
   }),
   logLevel: Type.Union(LOG_LEVELS.map(level => Type.Literal(level)), {
     default: 'warn',
@@ -104,19 +136,24 @@ export interface Config extends Omit<Static<typeof ConfigSchema>, 'store' | 'wor
   readonly workers: number
 }
 
-/** A setting as a person meets it: a row of the help text and of the table in the README. */
-export interface Setting {
-  readonly name: keyof Config
+/** An option with a value: a row of a help text. */
+export interface Option {
+  readonly name: string
   /** On the command line, such as `--body-limit`. */
   readonly option: string
-  /** In the environment, such as `HOLDFAST_BODY_LIMIT`. */
-  readonly variable: string
-  /** What stands for the value, such as `bytes`. */
-  readonly hint: string
-  readonly default: string
+  /** What stands for the value, such as `bytes`; undefined when the option alone says `true`. */
+  readonly hint: string | undefined
   readonly description: string
   /** The values that are allowed, in words. */
   readonly allowed: string
+}
+
+/** A setting as a person meets it: a row of the help text and of the reference. */
+export interface Setting extends Option {
+  readonly name: keyof Config
+  /** In the environment, such as `HOLDFAST_BODY_LIMIT`. */
+  readonly variable: string
+  readonly default: string | undefined
   /** The only kind of store that it means something for; undefined when there is no such. */
   readonly store: StoreKind | undefined
 }
@@ -128,10 +165,15 @@ export const SETTINGS: readonly Setting[] = Object.entries(ConfigSchema.properti
     name: name as keyof Config, // Object.entries forgets the names that it was given.
     option: `--${words.join('-').toLowerCase()}`,
     variable: `HOLDFAST_${words.join('_').toUpperCase()}`,
-    hint: schema.hint,
-    default: String(schema.default),
+    hint: schema.type === 'boolean' ? undefined : schema.hint,
+    default: schema.default === undefined ? undefined : String(schema.default),
     description: schema.description ?? '',
     allowed: schema.allowed ?? `a whole number from ${schema.minimum} to ${schema.maximum}`,
     store: schema.store,
   }
 })
+
+/** An option as help and pages show it, such as `--body-limit <bytes>`. */
+export function usageOf ({ option, hint }: Pick<Option, 'option' | 'hint'>): string {
+  return hint === undefined ? option : `${option} <${hint}>`
+}

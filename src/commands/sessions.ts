@@ -35,6 +35,7 @@ async function find (gateway: Gateway, tkn: string) {
 export const SH_NEW = command({
   tag: 'sessions',
   store: 'writes',
+  sharedName: given => given.get('shared') === true ? given.get('name') : undefined,
   // Nobody else knows the token yet; that of a shared session follows from its name.
   overlaps: names => !names.includes('shared'),
   summary: 'Start a session',
@@ -61,6 +62,7 @@ export const SH_NEW = command({
 export const SH_OPEN = command({
   tag: 'sessions',
   store: 'reads',
+  sharedName: given => given.get('name'),
   summary: 'Open a shared session by name',
   description: 'Gives the token of the shared session of this name, if it is alive.',
   params: { name: nameParam },
@@ -96,6 +98,7 @@ export const SH_INFO = command({
 export const SH_INFO_ALL = command({
   tag: 'sessions',
   store: 'reads',
+  role: 'server',
   summary: 'Count all sessions',
   description: 'Counts the sessions that are alive, and their keys. For operators.',
   params: {},
@@ -175,10 +178,14 @@ export const SH_END = command({
 export const SH_END_ALL = command({
   tag: 'sessions',
   store: 'writes',
+  role: 'admin',
+  reachesAll: true,
   summary: 'End all sessions',
-  description: 'Ends every session. For operators.',
-  params: {},
+  description: 'Ends every session. For operators. Wants `all`, so that a request which lost its token on the way ends nothing.',
+  params: {
+    all: required(Type.Boolean({ description: '`true`: all sessions are meant.' }), { beyond: all => all ? undefined : 'ParamMissing' }),
+  },
   reply: Type.Object({ st, cnt: count('Sessions that were ended.') }),
-  example: { params: {}, reply: { st: 1, cnt: 3 } },
+  example: { params: { all: true }, reply: { st: 1, cnt: 3 } },
   run: async gateway => ({ st: ok, cnt: await gateway.store.clear(gateway.now()) }),
 })

@@ -5,6 +5,8 @@ import { ToldFaults } from '../told-faults.js'
 export interface Availability {
   /** A sentence that says why not; undefined while they should. */
   readonly reason: string | undefined
+  /** Sentences on what an operator has to mend while requests are served all the same. */
+  readonly warnings: readonly string[]
   /** Whether the store can be used, by what it last said. */
   readonly hasStore: boolean
   /** The store has been opened. */
@@ -20,8 +22,12 @@ const MAX_REASONS = 5
 
 const LOST = 'The store cannot be used at the moment, and the log says why.'
 
-/** Of a server whose store is not opened yet. @param place of the data, to follow that word */
-export function availability (log: Pick<Logger, 'warn'>, place: string): Availability {
+/**
+ * Of a server whose store is not opened yet.
+ * @param place of the data, to follow that word
+ * @param keyFault a sentence on what is wrong with the API keys, if something is
+ */
+export function availability (log: Pick<Logger, 'warn'>, place: string, keyFault: () => string | undefined = () => undefined): Availability {
   let isOpen = false
   let fault: string | undefined
   /** The reasons that are logged of this outage. */
@@ -30,6 +36,7 @@ export function availability (log: Pick<Logger, 'warn'>, place: string): Availab
   return {
     // Only the operator learns where the store is and what is wrong with it.
     get reason () { return ending ?? (fault === undefined ? undefined : LOST) ?? (isOpen ? undefined : 'The store is not open yet.') },
+    get warnings () { return [keyFault() ?? []].flat() },
     get hasStore () { return isOpen && fault === undefined },
     opened () { isOpen = true },
     tell (reason) {

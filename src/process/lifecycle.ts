@@ -1,7 +1,8 @@
 import type { AddressInfo } from 'node:net'
 import closeWithGrace from 'close-with-grace'
 import type { Logger } from 'pino'
-import { authority } from '../authority.js'
+import { authority, isLoopback } from '../authority.js'
+import type { Config } from '../cli/settings.js'
 import { FAILED } from '../exit-codes.js'
 import type { Gateway } from '../protocol/gateway.js'
 import { reason } from '../reason.js'
@@ -37,6 +38,12 @@ export function readyLine (version: string, { address, port }: AddressInfo, data
   return `holdfast ${version} listening on http://${authority(address, port)}, data ${dataPlace}`
 }
 
+/** Says who may use a server that others can reach and that asks for no API keys. */
+export function warnOfAnybody ({ host, apiKeysFile }: Pick<Config, 'host' | 'apiKeysFile'>, log: Pick<Logger, 'warn'>): void {
+  if (apiKeysFile !== undefined || isLoopback(host)) return
+  log.warn(`without API keys whoever reaches ${host} can make sessions, and read, change and end those whose token or name is known; SH_INFO_ALL and SH_END_ALL are forbidden there`)
+}
+
 type Skipped = closeWithGrace.AllEvents[]
 
 /**
@@ -46,7 +53,7 @@ type Skipped = closeWithGrace.AllEvents[]
 const FAULTS: Skipped = ['SIGILL', 'SIGTRAP', 'SIGABRT', 'SIGBUS', 'SIGFPE', 'SIGSEGV']
 
 /**
- * Ends the process gracefully on a signal, or with FAILED on an error that nobody caught; at once with FAILED on a second
+ * Ends the process gracefully on a signal (SIGHUP is none: servers read their files again), or with FAILED on an error that nobody caught; at once with FAILED on a second
  * signal, or when closing takes too long.
  *
  * @param close is awaited; what it throws is logged, and the exit code is then FAILED
@@ -55,7 +62,7 @@ const FAULTS: Skipped = ['SIGILL', 'SIGTRAP', 'SIGABRT', 'SIGBUS', 'SIGFPE', 'SI
  * @returns `close` ends the process as a signal does, `uninstall` takes the handlers away
  */
 export function endGracefully (log: Logger, close: () => Promise<void>, delay = GRACE_MS + SLACK_MS, skip: Skipped = []): { close (): void, uninstall (): void } {
-  return closeWithGrace({ delay, logger: log, skip: [...FAULTS, ...skip] }, async ({ err, signal, manual }) => {
+  return closeWithGrace({ delay, logger: log, skip: [...FAULTS, 'SIGHUP', ...skip] }, async ({ err, signal, manual }) => {
     const asked = signal !== undefined || manual === true
     if (asked) log.info(signal === undefined ? 'stopping as it was told to' : `stopping because of ${signal}`)
     else log.fatal({ err }, 'stopping because of an error that nobody caught')

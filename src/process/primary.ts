@@ -7,7 +7,7 @@ import type { Logger } from 'pino'
 import { authority } from '../authority.js'
 import { promiseWithResolvers } from '../promise.js'
 import { FAILED } from '../exit-codes.js'
-import { attempt, endGracefully, GRACE_MS, readyLine, SLACK_MS, StartError } from './lifecycle.js'
+import { attempt, endGracefully, GRACE_MS, readyLine, SLACK_MS, StartError, warnOfAnybody } from './lifecycle.js'
 import { startOfTime, type Moment } from '../clock.js'
 import { describe, Supervisor, type End, type Worker } from './supervisor.js'
 import { closeLostConnections } from './handover.js'
@@ -22,6 +22,8 @@ export type WorkerOrder =
   /** `options` are those that the claim of the data gave. `isReplacement` when the server was up already. */
   | { readonly kind: 'start', readonly config: Config, readonly since: Moment, readonly options: StoreOptions | undefined, readonly isReplacement: boolean }
   | { readonly kind: 'sweep' }
+  /** Read the file of API keys again. */
+  | { readonly kind: 'reload' }
   | { readonly kind: 'stop' }
 
 /** What a worker says to its primary. */
@@ -52,6 +54,7 @@ export async function serveWithWorkers (config: Config): Promise<void> {
     const start = { kind: 'start', config: { ...config, port }, since: startOfTime(message => log.warn(message)), options: claim?.options } as const
     cluster.setupPrimary({ exec: WORKER, args: [], stdio: [...STDIO] })
     const supervisor = new Supervisor({ count, log, launch: isReplacement => launch({ ...start, isReplacement }, log), giveUp: () => process.exit(FAILED) })
+    process.on('SIGHUP', () => supervisor.reload())
     // Also after a second signal, and when closing takes too long.
     process.once('exit', () => supervisor.kill())
     const ending = endGracefully(log, async () => {
@@ -64,6 +67,7 @@ export async function serveWithWorkers (config: Config): Promise<void> {
       ending.uninstall()
       throw error
     })
+    warnOfAnybody(config, log)
     process.stdout.write(`${readyLine(VERSION, address, dataPlace)}\n`)
   } catch (error) {
     await claim?.release(false)
@@ -117,6 +121,7 @@ function launch (start: Extract<WorkerOrder, { kind: 'start' }>, log: Logger): W
     opened: opened.promise,
     ended,
     sweep: () => say({ kind: 'sweep' }),
+    reload: () => say({ kind: 'reload' }),
     stop: () => say({ kind: 'stop' }),
     kill: () => { worker.process.kill('SIGKILL') },
   }

@@ -1,10 +1,13 @@
 import type { AddressInfo } from 'node:net'
 import type { Logger } from 'pino'
+import type { RateLimit } from '../../routes/rate.js'
 import { buildApp } from '../app.js'
+import { Keyring } from '../auth/keyring.js'
+import { anybody, type CallerOf } from '../caller.js'
 import { availability, type Availability } from './availability.js'
-import { authority } from '../authority.js'
+import { authority, isLoopback } from '../authority.js'
 import { FAILED } from '../exit-codes.js'
-import { attempt, endGracefully, GRACE_MS, readyLine, sweepRegularly } from './lifecycle.js'
+import { attempt, endGracefully, GRACE_MS, readyLine, sweepRegularly, warnOfAnybody } from './lifecycle.js'
 import { clockFrom, startOfTime, type Moment } from '../clock.js'
 import { createGateway } from '../protocol/gateway.js'
 import { createLog } from './log.js'
@@ -27,6 +30,8 @@ export interface Server {
   readonly opened: Promise<void>
   /** Begins to free what has expired. One of all processes on a store does so. */
   sweep (): void
+  /** Reads the file of API keys again, if there is one. */
+  reload (): void
   /** Lets the requests under way finish and then closes everything. */
   close (): Promise<void>
 }
@@ -43,6 +48,7 @@ export interface ProcessRole {
 export async function serveAlone (config: Config): Promise<void> {
   const log = createLog(config)
   const server = await startServer(config, log, startOfTime(message => log.warn(message)))
+  process.on('SIGHUP', server.reload)
   const ending = endGracefully(log, server.close)
   await server.opened.catch(async error => {
     ending.uninstall()
@@ -50,7 +56,28 @@ export async function serveAlone (config: Config): Promise<void> {
     throw error
   })
   server.sweep()
+  warnOfAnybody(config, log)
   process.stdout.write(`${readyLine(VERSION, server.address, placeOf(config.store))}\n`)
+}
+
+/** What each process may have of a number: requests go to the workers in turn. */
+function shareOf ({ workers }: Config, all: number): number {
+  return Math.ceil(all / workers)
+}
+
+const TIMES_MS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 }
+
+/** The rate limit of this process; nothing when there is none. */
+function rateOf (config: Config): { readonly rateLimit?: RateLimit } {
+  // As the pattern of the setting has it.
+  const [, count, time, unit = ''] = /^(\d+)\/(\d+)([a-z]+)$/.exec(config.rateLimit ?? '') ?? []
+  return count === undefined ? {} : { rateLimit: { max: shareOf(config, Number(count)), windowMs: Number(time) * (TIMES_MS[unit] ?? 1) } }
+}
+
+/** Who may do what: whoever has a key of the ring; without one everybody, on a loopback address everything. */
+function callerFrom (keyring: Keyring | undefined, host: string): CallerOf {
+  if (keyring === undefined) return anybody(isLoopback(host) ? 'admin' : 'client')
+  return key => key === undefined ? undefined : keyring.find(key)
 }
 
 /**
@@ -60,9 +87,11 @@ export async function serveAlone (config: Config): Promise<void> {
  * @throws StartError
  */
 export async function startServer (config: Config, log: Logger, since: Moment, place: ProcessRole = {}, open = openAt): Promise<Server> {
-  const { store: location, host, port, bodyLimit } = config
+  const { store: location, host, port, bodyLimit, apiKeysFile } = config
+  const connections = { all: shareOf(config, config.maxConnections), perAddress: shareOf(config, config.maxConnectionsPerAddress ?? Infinity) }
   const dataPlace = placeOf(location)
-  const readiness = availability(log, dataPlace)
+  const keyring = apiKeysFile === undefined ? undefined : await attempt(`use the API keys in ${apiKeysFile}`, Keyring.open(apiKeysFile, log))
+  const readiness = availability(log, dataPlace, () => keyring?.fault)
   let closeApp = async (): Promise<void> => {}
   const options = storeOptions(config, log, place, readiness, async () => await closeApp())
   const store = await attempt(`open the data ${dataPlace}`, open(location, options))
@@ -77,7 +106,7 @@ export async function startServer (config: Config, log: Logger, since: Moment, p
     await store.close()
     throw error
   })
-  const app = buildApp(gateway, { bodyLimit, log, readiness })
+  const app = buildApp(gateway, { bodyLimit, connections, ...rateOf(config), log, readiness, callerOf: callerFrom(keyring, host) })
   closeApp = async () => await app.close()
   let stopSweeping = async (): Promise<void> => {}
 
@@ -90,6 +119,7 @@ export async function startServer (config: Config, log: Logger, since: Moment, p
     }, GRACE_MS)
     await app.close()
     clearTimeout(cut)
+    keyring?.close()
     await stopSweeping()
     await store.close()
   }
@@ -110,6 +140,7 @@ export async function startServer (config: Config, log: Logger, since: Moment, p
         if (readiness.hasStore && !isTold) log.error({ err: error }, 'a sweep failed')
       })
     },
+    reload () { keyring?.reload() },
     close,
   }
 }

@@ -18,6 +18,8 @@ export interface Worker {
   readonly ended: Promise<End>
   /** Tells it to free what has expired. One worker of a store does. */
   sweep (): void
+  /** Tells it to read the file of API keys again. Only for a worker that listens. */
+  reload (): void
   /** Tells it to end once the requests under way have finished. Only for a worker that listens. */
   stop (): void
   kill (): void
@@ -107,6 +109,11 @@ export class Supervisor {
     for (const worker of this.#alive) this.#serving.has(worker) ? worker.stop() : worker.kill()
     await this.#allEnded()
     return { endedWell: this.#endedWell, isSound: this.#isSound }
+  }
+
+  /** Has all workers read the file of API keys again. One that does not listen yet reads it anyway. */
+  reload (): void {
+    for (const worker of this.#serving) worker.reload()
   }
 
   kill (): void {

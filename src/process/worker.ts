@@ -34,8 +34,11 @@ async function start ({ config, since, options, isReplacement }: Extract<WorkerO
 
   process.on('SIGTERM', stop)
   self.on('message', ({ kind }: WorkerOrder) => {
-    if (kind === 'sweep') server.sweep()
-    else stop()
+    switch (kind) {
+      case 'sweep': return server.sweep()
+      case 'reload': return server.reload()
+      default: return stop()
+    }
   })
   say({ kind: 'listening', address: server.address })
   await server.opened

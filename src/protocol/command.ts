@@ -1,5 +1,6 @@
 import type { Static, TObject } from '@sinclair/typebox'
 import type { Awaitable } from '../awaitable.js'
+import type { Role } from '../caller.js'
 import { access, type Gateway } from './gateway.js'
 import { checkerOf, type Given, type Params, type Values } from './param.js'
 import { conditional, type Precondition } from './precondition.js'
@@ -23,6 +24,12 @@ export interface Command extends Description {
   readonly reply: TObject
   /** What the command can fail with as a whole, beside what wrong parameters give. */
   readonly failures: readonly StatusName[]
+  /** The least role that may call it. */
+  readonly role: Role
+  /** Whether it reaches sessions of everybody, so that a key which is limited to some names may not call it. */
+  readonly reachesAll: boolean
+  /** The name by which, with these parameters, it reaches a shared session; undefined when it reaches none by its name. */
+  readonly sharedName: SharedName
   /**
    * Whether, with parameters of these names, it may be begun in a batch while writes before it are under way, so that they share a commit:
    * a step on one session's keys, which a store carries out in the order of the calls, or one that no other command can meet.
@@ -38,6 +45,9 @@ export interface Command extends Description {
    */
   run (gateway: Gateway, given: Given, precondition?: Precondition): Awaitable<unknown>
 }
+
+type SharedName = (given: Given) => unknown
+const byNoName: SharedName = () => undefined
 
 type Overlaps = (names: readonly string[]) => boolean
 const never: Overlaps = () => false
@@ -56,23 +66,39 @@ export const READ_FAILURES: readonly StatusName[] = ['StoreUnavailable', 'DataDa
 /** What every command can fail with that may change something in it. */
 export const WRITE_FAILURES: readonly StatusName[] = ['LimitExceeded', ...READ_FAILURES]
 
-function row<P extends Params, R extends TObject> (definition: Definition<P, R>, storeFailures: readonly StatusName[], overlaps: Overlaps, run: Command['run']): Command {
-  const { tag, summary, description, example, params, reply } = definition
-  const failures = [...definition.failures ?? [], ...storeFailures]
-  return { tag, summary, description, example, params, reply, failures, overlaps, write: writerOf(reply), run }
+interface More extends Pick<Command, 'run'>, Partial<Pick<Command, 'reachesAll' | 'sharedName'>>, Pick<Command, 'role' | 'overlaps'> {
+  readonly storeFailures: readonly StatusName[]
 }
 
+function row<P extends Params, R extends TObject> (definition: Definition<P, R>, { storeFailures, role, overlaps, reachesAll = false, sharedName = byNoName, run }: More): Command {
+  const { tag, summary, description, example, params, reply } = definition
+  const failures = [...definition.failures ?? [], ...storeFailures]
+  return { tag, summary, description, example, params, reply, failures, role, reachesAll, sharedName, overlaps, write: writerOf(reply), run }
+}
+
+/** What a command does with the store: what it can fail with for that, and who may call it. */
+const USES = {
+  none: { storeFailures: [], role: 'read' },
+  reads: { storeFailures: READ_FAILURES, role: 'read' },
+  writes: { storeFailures: WRITE_FAILURES, role: 'client' },
+} as const
+
 /** A command on sessions as such, or on the server. */
-export function command<P extends Params, R extends TObject> (definition: Definition<P, R> & {
+export function command<P extends Params, R extends TObject> (definition: Definition<P, R> & Partial<Pick<Command, 'role' | 'reachesAll' | 'sharedName' | 'overlaps'>> & {
   /** What it does with the store; nothing unless given. */
   readonly store?: 'reads' | 'writes'
-  /** As Command.overlaps; never unless given. */
-  readonly overlaps?: Overlaps
   readonly run: (gateway: Gateway, values: Values<P>) => Promise<Static<R>>
 }): Command {
+  const { store = 'none', role = USES[store].role, overlaps = never, reachesAll, sharedName } = definition
   const check = checkerOf(definition.params, definition.unknown)
-  const storeFailures = definition.store === 'writes' ? WRITE_FAILURES : definition.store === 'reads' ? READ_FAILURES : []
-  return row(definition, storeFailures, definition.overlaps ?? never, async (gateway, given) => await definition.run(gateway, check(given)))
+  return row(definition, {
+    storeFailures: USES[store].storeFailures,
+    role,
+    overlaps,
+    ...reachesAll !== undefined && { reachesAll },
+    ...sharedName !== undefined && { sharedName },
+    run: async (gateway, given) => await definition.run(gateway, check(given)),
+  })
 }
 
 /** What a key command makes of its parameters before it sees the session. */
@@ -93,9 +119,13 @@ export function keyCommand<P extends Params & { readonly tkn: Params[string] }, 
   const mayWrite = definition.readOnly !== true
   const check = checkerOf(definition.params, definition.unknown)
   const failures: StatusName[] = ['SessionNotExist', ...definition.failures ?? []]
-  return row({ ...definition, failures }, mayWrite ? WRITE_FAILURES : READ_FAILURES, mayWrite ? always : never, (gateway, given, precondition) => {
-    const { reads, change, decide } = definition.plan(check(given))
-    // check() found `tkn` to be a non-empty string.
-    return access(gateway, given.get('tkn') as string, conditional({ reads, mayWrite, touch: true, change, decide }, precondition))
+  return row({ ...definition, failures }, {
+    ...USES[mayWrite ? 'writes' : 'reads'],
+    overlaps: mayWrite ? always : never,
+    run: (gateway, given, precondition) => {
+      const { reads, change, decide } = definition.plan(check(given))
+      // check() found `tkn` to be a non-empty string.
+      return access(gateway, given.get('tkn') as string, conditional({ reads, mayWrite, touch: true, change, decide }, precondition))
+    },
   })
 }

@@ -2,14 +2,15 @@ import { availableParallelism } from 'node:os'
 import { readFileSync } from 'node:fs'
 import { pathToFileURL } from 'node:url'
 import t from 'tap'
+import { ROLES } from '../../src/caller.js'
 import { readConfig } from '../../src/cli/config.js'
-import { DATA_COMMANDS, type DataCommand } from '../../src/cli/data-commands.js'
+import { SUBCOMMANDS, type Subcommand } from '../../src/cli/subcommands.js'
 import { SETTINGS, type Config } from '../../src/cli/settings.js'
 import { parseStoreUrl } from '../../src/stores/table.js'
 import { VALKEY_FORM } from '../../src/stores/valkey/url.js'
 import { readVersion, VERSION } from '../../src/version.js'
 
-const DEFAULTS: Config = { store: { kind: 'lmdb', directory: './data' }, storeTimeout: 60, storeDeadline: 2000, waitReplicas: 0, host: '127.0.0.1', port: 1987, workers: 1, bodyLimit: 1048576, logLevel: 'warn' }
+const DEFAULTS: Config = { store: { kind: 'lmdb', directory: './data' }, storeTimeout: 60, storeDeadline: 2000, waitReplicas: 0, host: '127.0.0.1', port: 1987, workers: 1, bodyLimit: 1048576, maxConnections: 10_000, allowAnonymous: false, logLevel: 'warn' }
 
 /** The faults that a command line and an environment have. */
 function faults (argv: string[], env: NodeJS.ProcessEnv = {}): readonly string[] {
@@ -22,12 +23,12 @@ t.test('nothing given: the defaults', async t => {
 })
 
 t.test('every setting can be an option or a variable, and the option wins', async t => {
-  const values = { store: 'valkey://h', storeTimeout: '86400', storeDeadline: '50', waitReplicas: '16', host: '::1', port: '0', workers: 'auto', bodyLimit: '4096', logLevel: 'silent' }
-  const config = { ...values, store: parseStoreUrl('valkey://h'), workers: availableParallelism(), storeTimeout: 86_400, storeDeadline: 50, waitReplicas: 16, port: 0, bodyLimit: 4096 }
-  const options = SETTINGS.flatMap(({ name, option }) => [option, values[name]])
+  const values = { store: 'valkey://h', storeTimeout: '86400', storeDeadline: '50', waitReplicas: '16', host: '::1', port: '0', workers: 'auto', bodyLimit: '4096', maxConnections: '1', maxConnectionsPerAddress: '1000000', rateLimit: '100/1s', apiKeysFile: 'keys', allowAnonymous: 'false', logLevel: 'silent' }
+  const config = { ...values, allowAnonymous: false, store: parseStoreUrl('valkey://h'), workers: availableParallelism(), storeTimeout: 86_400, storeDeadline: 50, waitReplicas: 16, port: 0, bodyLimit: 4096, maxConnections: 1, maxConnectionsPerAddress: 1_000_000 }
+  const options = SETTINGS.flatMap(({ name, option, hint }) => hint === undefined ? [] : [option, values[name]])
   const inlineOptions = SETTINGS.map(({ name, option }) => `${option}=${values[name]}`)
   const variables = Object.fromEntries(SETTINGS.map(({ name, variable }) => [variable, values[name]]))
-  const wrongVariables = Object.fromEntries(SETTINGS.map(({ variable }) => [variable, '']))
+  const wrongVariables = Object.fromEntries(SETTINGS.flatMap(({ variable, hint }) => hint === undefined ? [] : [[variable, '']]))
   t.strictSame(readConfig(options, {}), { kind: 'config', config })
   t.strictSame(readConfig(inlineOptions, {}), { kind: 'config', config })
   t.strictSame(readConfig([], { ...variables, PATH: '/bin' }), { kind: 'config', config })
@@ -45,6 +46,11 @@ t.test('the names are derived from the schema', async t => {
     ['port', '--port', 'HOLDFAST_PORT'],
     ['workers', '--workers', 'HOLDFAST_WORKERS'],
     ['bodyLimit', '--body-limit', 'HOLDFAST_BODY_LIMIT'],
+    ['maxConnections', '--max-connections', 'HOLDFAST_MAX_CONNECTIONS'],
+    ['maxConnectionsPerAddress', '--max-connections-per-address', 'HOLDFAST_MAX_CONNECTIONS_PER_ADDRESS'],
+    ['rateLimit', '--rate-limit', 'HOLDFAST_RATE_LIMIT'],
+    ['apiKeysFile', '--api-keys-file', 'HOLDFAST_API_KEYS_FILE'],
+    ['allowAnonymous', '--allow-anonymous', 'HOLDFAST_ALLOW_ANONYMOUS'],
     ['logLevel', '--log-level', 'HOLDFAST_LOG_LEVEL'],
   ])
 })
@@ -54,9 +60,13 @@ t.test('numbers are whole numbers within their limits', async t => {
   for (const port of ['65536', '99999999999999999999', '1e3', '80.0', '0x50', '', ' 80', 'http', '1_000']) {
     t.strictSame(faults(['--port', port]), [`--port: ${JSON.stringify(port)} is not a whole number from 0 to 65535`], port)
   }
-  for (const limit of ['1024', '16777216']) t.strictSame(faults(['--body-limit', limit]), [], limit)
-  for (const limit of ['1023', '16777217', '1MiB']) {
-    const expected = `HOLDFAST_BODY_LIMIT: "${limit}" is not a whole number from 1024 to 16777216`
+  for (const limit of ['1024', '16777216', '1KiB', '16MiB', '0001MiB']) t.strictSame(faults(['--body-limit', limit]), [], limit)
+  for (const limit of ['1/1ms', '100/1s', '999999999/999999h', '5/60m']) t.strictSame(faults(['--rate-limit', limit]), [], limit)
+  for (const limit of ['', '100', '100/s', '0/1s', '1/0s', '1/1d', '1.5/1s', '100/1s ', '1000000000/1s']) {
+    t.strictSame(faults(['--rate-limit', limit]), [`--rate-limit: ${JSON.stringify(limit)} is not a number, a slash and a time in ms, s, m or h, such as \`100/1s\``], limit)
+  }
+  for (const limit of ['1023', '16777217', '0KiB', '17MiB', '1GiB', '1.5MiB', '1MB', '1 MiB', '1mib', 'MiB']) {
+    const expected = `HOLDFAST_BODY_LIMIT: "${limit}" is not a whole number of bytes, KiB or MiB from 1KiB to 16MiB`
     t.strictSame(faults([], { HOLDFAST_BODY_LIMIT: limit }), [expected], limit)
   }
 })
@@ -110,7 +120,7 @@ t.test('one answer lists every fault and where it came from', async t => {
     'HOLDFAST_LOGLEVEL: there is no such variable; did you mean HOLDFAST_LOG_LEVEL?',
     'HOLDFAST_XYZZY: there is no such variable',
     '--port: "http" is not a whole number from 0 to 65535',
-    'HOLDFAST_BODY_LIMIT: "1" is not a whole number from 1024 to 16777216',
+    'HOLDFAST_BODY_LIMIT: "1" is not a whole number of bytes, KiB or MiB from 1KiB to 16MiB',
     '--log-level: "loud" is not one of fatal, error, warn, info, debug, trace, silent',
   ])
 })
@@ -127,7 +137,17 @@ t.test('an option does not take the next option for its value', async t => {
 })
 
 t.test('hosts', async t => {
-  for (const host of ['localhost', '0.0.0.0', '::', 'fe80::1%eth0', 'my_host.example.com']) t.strictSame(faults(['--host', host]), [], host)
+  for (const host of ['localhost', 'LOCALHOST', '127.0.0.1', '127.9.9.9', '::1', '0:0:0:0:0:0:0:1', '::ffff:127.0.0.1']) t.strictSame(faults(['--host', host]), [], host)
+  for (const host of ['0.0.0.0', '::', '::ffff:10.0.0.1', '10.0.0.1', 'fe80::1%eth0', 'my_host.example.com', 'localhost.example.com']) {
+    t.strictSame(faults(['--host', host]), [`--host: without API keys the server listens on loopback only (127.0.0.1, ::1, localhost), and others can reach ${host}: give it --api-keys-file, or --allow-anonymous if whoever reaches it may use it`], host)
+    t.strictSame(faults(['--host', host, '--allow-anonymous']), [], host)
+    t.strictSame(faults([], { HOLDFAST_HOST: host, HOLDFAST_ALLOW_ANONYMOUS: 'true' }), [], host)
+    t.strictSame(faults(['--host', host], { HOLDFAST_API_KEYS_FILE: 'keys' }), [], host)
+    t.match(faults([], { HOLDFAST_HOST: host, HOLDFAST_ALLOW_ANONYMOUS: 'false' })[0], 'HOLDFAST_HOST: without API keys', host)
+  }
+  t.strictSame(faults(['--allow-anonymous', '--api-keys-file', 'keys']), ['--allow-anonymous: means nothing beside --api-keys-file, which lets in whoever has a key'])
+  t.strictSame(faults(['--allow-anonymous=yes']), ['--allow-anonymous: "yes" is not `true` or `false`'])
+  t.strictSame(faults(['--api-keys-file', '']), ['--api-keys-file: "" is not a path'])
   for (const host of ['', '[::1]', 'http://localhost', 'a b']) t.equal(faults(['--host', host]).length, 1, host)
 })
 
@@ -142,14 +162,14 @@ t.test('--help and --version win over faults', async t => {
     const reading = readConfig(argv, { HOLDFAST_PORT: 'x' })
     t.equal(reading.kind, 'help', argv.join(' '))
     for (const { option, variable, description, default: value } of SETTINGS) {
-      for (const part of [option, variable, description, value]) t.match(reading, { text: part })
+      for (const part of [option, variable, description, value].filter(part => part !== undefined)) t.match(reading, { text: part })
     }
   }
   for (const argv of [['--version'], ['-v'], ['-v', 'x']]) t.strictSame(readConfig(argv, {}), { kind: 'version' })
 })
 
 t.test('a command that looks after the data, its store and its argument', async t => {
-  const rows: Array<readonly [string[], DataCommand]> = [
+  const rows: Array<readonly [string[], Subcommand]> = [
     [['backup', 'to'], { name: 'backup', store: parseStoreUrl('lmdb:./data'), directory: 'to' }],
     [['export'], { name: 'export', store: parseStoreUrl('lmdb:./data'), file: '-' }],
     [['export', '-'], { name: 'export', store: parseStoreUrl('lmdb:./data'), file: '-' }],
@@ -220,7 +240,7 @@ t.test('a command that does not exist, and the one that is meant', async t => {
 
 t.test('help of the commands', async t => {
   const main = readConfig(['--help'], {})
-  for (const [name, { summary, isStoreless }] of Object.entries(DATA_COMMANDS)) {
+  for (const [name, { summary, isStoreless }] of Object.entries(SUBCOMMANDS)) {
     t.match(main, { text: `  ${name} ` })
     t.match(main, { text: summary })
     for (const argv of [['--help'], ['-h'], ['--port', 'x', '-h'], ['a', 'b', '-v', '--help']]) t.match(readConfig([name, ...argv], { HOLDFAST_X: '' }), { kind: 'help', text: `Usage: holdfast ${name} ` })
@@ -236,6 +256,26 @@ t.test('help of the commands', async t => {
   t.match(readConfig(['export', '-h'], {}), { text: /secret/ })
   t.match(readConfig(['inspect', '-h'], {}), { text: /--verify +check/ })
   for (const help of ['--help', '-h']) t.strictSame(readConfig(['exprot', help], {}), main)
+})
+
+t.test('keygen', async t => {
+  const read = (...args: string[]) => readConfig(['keygen', ...args], {})
+  for (const role of ROLES) t.strictSame(read('web', '--role', role), { kind: 'command', command: { name: 'keygen', key: 'web', role, prefix: undefined } })
+  t.strictSame(read('--role=server', 'a/b', '--prefix', 'shop:#'), { kind: 'command', command: { name: 'keygen', key: 'a/b', role: 'server', prefix: 'shop:#' } })
+  t.match(read('http://x', '--role', 'read'), { kind: 'command' }, 'a name and no path')
+  const wrong: Array<readonly [string[], string[]]> = [
+    [[], ['<name>: is missing: what the key is called in the file: one word', '--role: is missing: one of read, client, server, admin']],
+    [['web', '--role', 'root'], ['--role: "root" is not one of read, client, server, admin']],
+    [['a b', '--role', 'read'], ['<name>: has to be one word that does not begin with #']],
+    [['#a', '--role', 'read'], ['<name>: has to be one word that does not begin with #']],
+    [['web', '--role', 'read', '--prefix', 'a b'], ['--prefix: has to be one word']],
+    [['web', '--role', 'read', '--prefix', ''], ['--prefix: is empty']],
+    [['web', '--role'], ['--role: the value is missing; it must be one of read, client, server, admin', '--role: is missing: one of read, client, server, admin']],
+    [['web', 'more', '--role', 'read'], ['"more": holdfast keygen takes one argument only']],
+    [['web', '--role', 'read', '--store', 'memory:'], ['--store: holdfast keygen has no such option']],
+  ]
+  for (const [args, expected] of wrong) t.strictSame(faults(['keygen', ...args]), expected, args.join(' '))
+  t.match(read('--help'), { text: /--role <role> +what the key may do: read \(.*, client \(.*, server \(.*, admin \(/ })
 })
 
 t.test('the version is the one in package.json', async t => {

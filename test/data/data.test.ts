@@ -15,9 +15,9 @@ import { InputError } from '../../src/stores/input-error.js'
 import { progressOn, type Terminal } from '../../src/data/progress.js'
 import { copying, inspected, reading, salvaged, salvaging } from '../../src/data/reports.js'
 import { salvageSessions } from '../../src/data/salvage.js'
-import { runCommand, type Surroundings } from '../../src/cli/run-data-command.js'
+import { runCommand, type Surroundings } from '../../src/cli/run-subcommand.js'
 import type { DataStore, Inspection } from '../../src/stores/data-store.js'
-import type { DataCommand } from '../../src/cli/data-commands.js'
+import type { Subcommand } from '../../src/cli/subcommands.js'
 import { valkeyData } from '../../src/stores/valkey/data.js'
 import { quoted, size } from '../../src/data/words.js'
 import type { JsonText } from '../../src/json/text.js'
@@ -59,7 +59,7 @@ function of (data: DataStore): Surroundings['dataOf'] {
 interface Run { readonly code: number, readonly stdout: string, readonly stderr: string }
 
 /** Runs a command on a store, or on whatever `parts` put in place of it. */
-async function run (command: DataCommand, store: SessionStore, parts: Partial<Surroundings> & { input?: string | Buffer } = {}): Promise<Run> {
+async function run (command: Subcommand, store: SessionStore, parts: Partial<Surroundings> & { input?: string | Buffer } = {}): Promise<Run> {
   const { input = '', ...rest } = parts
   const [stdout, stderr] = [sink(), sink()]
   const dataOf = of({ open: async () => store, backup: never, inspect: never, verify: never })
@@ -67,8 +67,8 @@ async function run (command: DataCommand, store: SessionStore, parts: Partial<Su
   return { code, stdout: stdout.text(), stderr: stderr.text() }
 }
 
-const exportTo = (file: string): DataCommand => ({ name: 'export', store: URL, file })
-const importFrom = (file: string): DataCommand => ({ name: 'import', store: URL, file })
+const exportTo = (file: string): Subcommand => ({ name: 'export', store: URL, file })
+const importFrom = (file: string): Subcommand => ({ name: 'import', store: URL, file })
 
 function copyOf (n: number, keys: Record<string, string> = {}, parts: Partial<Session> = {}): SessionCopy {
   // The cast stands for: the tests write valid JSON.
@@ -474,7 +474,7 @@ const INSPECTION: Inspection = { kind: 'lmdb', format: '2', sessions: 1_203, key
 
 t.test('inspect prints what the store holds, and what --verify finds', async t => {
   const stores = { open: never, backup: never, inspect: async () => INSPECTION, verify: never }
-  const command: DataCommand = { name: 'inspect', store: URL, verify: false }
+  const command: Subcommand = { name: 'inspect', store: URL, verify: false }
   const plain = 'store     lmdb, format 2\nsessions  1,203\nkeys      10,400\n' +
     'bytes     3,355,443 of keys and values, 4,194,304 on the disk\nexpired   12 not swept yet\n'
   t.strictSame(await run(command, lasting(), { dataOf: of(stores) }), { code: 0, stdout: plain, stderr: '' })
@@ -496,7 +496,7 @@ t.test('inspect prints what the store holds, and what --verify finds', async t =
 })
 
 t.test('backup prints what was copied', async t => {
-  const command: DataCommand = { name: 'backup', store: URL, directory: '/backups/monday' }
+  const command: Subcommand = { name: 'backup', store: URL, directory: '/backups/monday' }
   const done = { sessions: 1, keys: 10_400, bytes: 4_194_304, damaged: 0 }
   const stderr = sink({ isTTY: true })
   const asked: unknown[] = []
@@ -535,11 +535,11 @@ t.test('a store on Valkey or Redis', async t => {
   let closed = 0
   const absent = overriding(memoryStore(), { opened: Promise.reject(new Error('nobody answers')), close: async () => { closed++ } })
   const dataOf = of(valkeyData(async () => absent, placeOf(location)))
-  const command: DataCommand = { name: 'export', store: location, file: '-' }
+  const command: Subcommand = { name: 'export', store: location, file: '-' }
   t.strictSame(await run(command, store, { dataOf }), { code: 1, stdout: '', stderr: 'holdfast export: cannot open the data on valkey at h:6379/0: nobody answers\n' })
   t.equal(closed, 1)
 
-  const refusals: Array<readonly [DataCommand, string]> = [
+  const refusals: Array<readonly [Subcommand, string]> = [
     [{ name: 'backup', store: location, directory: '/nowhere' }, 'is backed up by its snapshots (valkey-cli --rdb, redis-cli --rdb) or by holdfast export'],
     [{ name: 'inspect', store: location, verify: true }, 'is looked into with valkey-cli or redis-cli, and its sessions are counted by GET /sessions'],
   ]
@@ -549,7 +549,7 @@ t.test('a store on Valkey or Redis', async t => {
   await t.rejects(dataStores.verify('valkey://h', {}), InputError)
 })
 
-const salvageTo = (path: string, file: string): DataCommand => ({ name: 'salvage', path, file })
+const salvageTo = (path: string, file: string): Subcommand => ({ name: 'salvage', path, file })
 
 t.test('salvage writes what is whole of a damaged store as an export, and says what is lost', async t => {
   const directory = t.testdir()

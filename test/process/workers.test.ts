@@ -50,6 +50,7 @@ function fakeWorker (pid: number) {
     opened: new Promise((resolve, reject) => { [open, giveUp] = [resolve, reject] }),
     ended: new Promise(resolve => { end = resolve }),
     sweep: () => said.push('sweep'),
+    reload: () => said.push('reload'),
     stop: () => said.push('stop'),
     kill: () => {
       said.push('kill')

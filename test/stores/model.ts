@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import type { Test } from 'tap'
 import { executeOne } from '../../src/envelope.js'
+import { ADMIN } from '../callers.js'
 import { createGateway, type Gateway } from '../../src/protocol/gateway.js'
 import type { SessionStore } from '../../src/session.js'
 
@@ -109,7 +110,7 @@ const move: fc.Arbitrary<Move> = fc.oneof(
 const expiry = fc.record({ duration: fc.constantFrom(0, 0, 3, 10), idle: fc.constantFrom(0, 2, 5), deleteSession: fc.boolean() })
 
 async function ask (gateway: Gateway, command: string, params: object): Promise<unknown> {
-  const { text = '' } = await executeOne(gateway, Buffer.from(JSON.stringify({ [command]: params })), error => { throw error })
+  const { text = '' } = await executeOne(gateway, ADMIN, Buffer.from(JSON.stringify({ [command]: params })), error => { throw error })
   return (JSON.parse(text) as Record<string, unknown>)[`${command}_RSP`]
 }
 
@@ -121,7 +122,7 @@ async function agree (store: SessionStore, expiry: Expiry, moves: readonly Move[
     if ('wait' in move) model.wait(move.wait)
     else assert.deepEqual(await ask(gateway, move.command, { tkn: 'T1', ...move.params }), model.run(move.command, move.params), JSON.stringify(move))
   }
-  await ask(gateway, 'SH_END_ALL', {})
+  await ask(gateway, 'SH_END_ALL', { all: true })
 }
 
 /** Has random commands agree with the model on a store. @param options of tap */

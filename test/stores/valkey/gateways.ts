@@ -4,6 +4,7 @@ import type { Test } from 'tap'
 import { buildApp } from '../../../src/app.js'
 import type { CommandName } from '../../../src/commands/index.js'
 import { executeOne } from '../../../src/envelope.js'
+import { ADMIN } from '../../callers.js'
 import { createGateway, type Gateway, type GatewayOptions } from '../../../src/protocol/gateway.js'
 import type { SessionId, RemoteStore } from '../../../src/session.js'
 import { valkeyStore } from '../../../src/stores/valkey/store.js'
@@ -43,7 +44,7 @@ export async function openGateways (t: Test, url: string, count: number, options
       store,
       gateway,
       app,
-      run: async (command, params) => contentOf((await executeOne(gateway, Buffer.from(JSON.stringify({ [command]: params })), fail)).text),
+      run: async (command, params) => contentOf((await executeOne(gateway, ADMIN, Buffer.from(JSON.stringify({ [command]: params })), fail)).text),
     }
   }))
 }

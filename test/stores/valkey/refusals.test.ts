@@ -13,6 +13,7 @@ import { makeCertificates, type Certificates } from './certificates.js'
 import { startFakeNode } from './fake-node.js'
 import { increment, make, outcome, put, refusedOutcome, TIMEOUT_S, watch, watchOpened, type Watched } from './load.js'
 import { needs, startServer, until, type Server } from './servers.js'
+import { ADMIN } from '../../callers.js'
 
 const [ONE, TWO, THREE] = [idOf(1), idOf(2), idOf(3)] as const
 
@@ -272,7 +273,7 @@ t.test('a value that somebody else has made no JSON is damaged, and shown to nob
   await server.command('hset', keysOf('holdfast', sessionId(tkn))[0], 'card', '{"card":"SECRET", broken')
   for (const [name, params] of [['KV_FIND', { path: '$..id', rsp: 'kv' }], ['KV_APPEND', { keys: new Map([['card', '{}']]) }]] as const) {
     const given = new Map<string, unknown>([['tkn', tkn], ...Object.entries(params)])
-    const failure = await dispatch(gateway, { command: name, given, report: t.threw })
+    const failure = await dispatch(gateway, { command: name, caller: ADMIN, given, report: t.threw })
     t.match(failure, { status: 'DataDamaged', detail: /^((?!SECRET).)*$/ }, name)
   }
   const output = new PassThrough().resume()

@@ -35,7 +35,7 @@ const CALLS: Record<CommandName, readonly [params: object, calls: number]> = {
   KV_CLEAR: [{}, 1],
   SV_INFO: [{}, 0],
   SH_END: [{}, 1],
-  SH_END_ALL: [{}, 0],
+  SH_END_ALL: [{ all: true }, 0],
 }
 
 /** The calls when there is nothing to write. */
@@ -85,7 +85,7 @@ for (const idle of [0, 1_000]) {
       await gateway.run(name, { tkn, ...params })
       t.equal((await watch.taken()).length, calls, `${name} with nothing to do`)
     }
-    await gateway.run('SH_END_ALL', {})
+    await gateway.run('SH_END_ALL', { all: true })
     t.strictSame((await watch.taken()).map(([name]) => name), ['scan', 'evalsha', 'evalsha', 'evalsha'], 'one for each session')
   })
 }

@@ -1,5 +1,6 @@
 import type { Readable, Writable } from 'node:stream'
 import { BAD_INPUT, FAILED } from '../exit-codes.js'
+import { makeKey } from '../auth/keygen.js'
 import { reason } from '../reason.js'
 import { exportSessions } from '../data/export.js'
 import { checkExport, importSessions } from '../data/import.js'
@@ -11,7 +12,7 @@ import { salvageSessions } from '../data/salvage.js'
 import { openSource } from '../data/source.js'
 import type { DataStore, Watch } from '../stores/data-store.js'
 import type { StoreLocation } from '../stores/table.js'
-import type { DataCommand } from './data-commands.js'
+import type { Subcommand } from './subcommands.js'
 
 /** All that a command has to do with outside of itself. */
 export interface Surroundings {
@@ -27,12 +28,12 @@ export interface Surroundings {
 }
 
 /**
- * Runs a command that looks after the data, and says in words what came of it: on standard error what failed, and what an
+ * Runs a command beside serving, and says in words what came of it: on standard error what failed, and what an
  * export or a salvage amounts to; on standard output everything else. Progress is shown on standard error while that is a terminal.
  *
  * @returns the exit code: 0 done, 1 failed or found damage, 2 bad input
  */
-export async function runCommand (command: DataCommand, surroundings: Surroundings): Promise<number> {
+export async function runCommand (command: Subcommand, surroundings: Surroundings): Promise<number> {
   const { stdout, stderr, signal } = surroundings
   // Every write that matters is told of its own fault. The event would end the process if nobody listened.
   for (const stream of [stdout, stderr]) stream.on('error', () => {})
@@ -56,14 +57,18 @@ export async function runCommand (command: DataCommand, surroundings: Surroundin
 }
 
 /** Whether the data itself goes to a terminal, where a line of progress would be in its midst. */
-function isShown (command: DataCommand, stdout: Terminal): boolean {
+function isShown (command: Subcommand, stdout: Terminal): boolean {
   return (command.name === 'export' || command.name === 'salvage') && command.file === '-' && stdout.isTTY === true
 }
 
 type Watching = <State>(text: (state: State) => string) => Watch<State>
 
-async function perform (command: DataCommand, surroundings: Surroundings, watching: Watching): Promise<Report> {
+async function perform (command: Subcommand, surroundings: Surroundings, watching: Watching): Promise<Report> {
   if (command.name === 'salvage') return await salvage(command, surroundings, watching)
+  if (command.name === 'keygen') {
+    const { key, line } = makeKey(command.key, command.role, command.prefix)
+    return { text: `${key}\n${line}\n`, damaged: false }
+  }
   const { stdin, stdout, dataOf, now, signal } = surroundings
   const data = await dataOf(command.store)
   switch (command.name) {
@@ -90,7 +95,7 @@ async function perform (command: DataCommand, surroundings: Surroundings, watchi
   }
 }
 
-async function salvage ({ path, file }: Extract<DataCommand, { name: 'salvage' }>, { stdout, now }: Surroundings, watching: Watching): Promise<Report> {
+async function salvage ({ path, file }: Extract<Subcommand, { name: 'salvage' }>, { stdout, now }: Surroundings, watching: Watching): Promise<Report> {
   const { openSalvage } = await import('../stores/lmdb/salvage.js')
   const write = async (output: Writable) =>
     await closing(await openSalvage(path, watching(reading)), async opened => await salvageSessions(opened, now(), output, watching(salvaging)))

@@ -1,17 +1,22 @@
+import { isRole, isWord } from '../auth/key-file.js'
+import { ROLES, ROLE_WORDS, type Role } from '../caller.js'
 import type { StoreLocation } from '../stores/table.js'
+import type { Option } from './settings.js'
 
-/** A command that looks after the data, as the command line asks for it. */
-export type DataCommand =
+/** A command beside serving, as the command line asks for it. */
+export type Subcommand =
   | { readonly name: 'backup', readonly store: StoreLocation, readonly directory: string }
   /** `file` is `-` for standard output. */
   | { readonly name: 'export', readonly store: StoreLocation, readonly file: string }
   /** `file` is `-` for standard input. */
   | { readonly name: 'import', readonly store: StoreLocation, readonly file: string }
   | { readonly name: 'inspect', readonly store: StoreLocation, readonly verify: boolean }
+  /** `key` is the name of the API key. */
+  | { readonly name: 'keygen', readonly key: string, readonly role: Role, readonly prefix: string | undefined }
   /** `path` of a directory with a store, or of its data file. `file` is `-` for standard output. */
   | { readonly name: 'salvage', readonly path: string, readonly file: string }
 
-export type DataCommandName = DataCommand['name']
+export type SubcommandName = Subcommand['name']
 
 /** An argument of a command that is no option. */
 export interface Argument {
@@ -20,6 +25,8 @@ export interface Argument {
   /** Stands in for one that is not given; without a default it has to be given. */
   readonly default?: string
   readonly description: string
+  /** Whether it is neither a file nor a directory. */
+  readonly isNoPath?: true
 }
 
 /** An option without a value. */
@@ -35,11 +42,13 @@ export interface GivenTo {
   readonly argument: string
   /** The empty string for a command without a second argument. */
   readonly second: string
+  /** Values of options by their names. */
+  readonly options: ReadonlyMap<string, string>
   readonly flags: ReadonlySet<string>
 }
 
 /** A row: all that the command line and the help text know of a command. */
-interface DataCommandRow {
+interface SubcommandRow {
   /** Half a line, for the list of commands. */
   readonly summary: string
   readonly argument?: Argument
@@ -47,13 +56,17 @@ interface DataCommandRow {
   /** Whether it works on a file, and not on the store that --store means. */
   readonly isStoreless?: true
   readonly flags: Readonly<Record<string, Flag>>
+  /** Options of its own that have a value. */
+  readonly options?: readonly Option[]
+  /** What is wrong with its argument and its options. */
+  check? (argument: string, options: ReadonlyMap<string, string>): string[]
   /** What else a person has to know, for the command's own help. */
   readonly notes: string
-  read (given: GivenTo): DataCommand
+  read (given: GivenTo): Subcommand
 }
 
 /** Every command but serving, which has no name. */
-export const DATA_COMMANDS: Readonly<Record<DataCommandName, DataCommandRow>> = {
+export const SUBCOMMANDS: Readonly<Record<SubcommandName, SubcommandRow>> = {
   backup: {
     summary: 'copy the store to a directory, also while it is served',
     argument: { hint: 'directory', description: 'where the copy goes; a new directory, or an empty one' },
@@ -85,6 +98,30 @@ export const DATA_COMMANDS: Readonly<Record<DataCommandName, DataCommandRow>> = 
     flags: { verify: { description: 'check the checksum of every record too; exit code 1 when one is damaged' } },
     notes: 'Nothing is changed. A store that is served can be inspected. For a store on Valkey or Redis use valkey-cli or redis-cli.',
     read: ({ store, flags }) => ({ name: 'inspect', store, verify: flags.has('verify') }),
+  },
+  keygen: {
+    summary: 'make an API key, and the line that lets it in',
+    argument: { hint: 'name', description: 'what the key is called in the file: one word', isNoPath: true },
+    isStoreless: true,
+    flags: {},
+    options: [
+      { name: 'role', option: '--role', hint: 'role', description: `what the key may do: ${ROLES.map(role => `${role} (${ROLE_WORDS[role]})`).join(', ')}`, allowed: `one of ${ROLES.join(', ')}` },
+      { name: 'prefix', option: '--prefix', hint: 'text', description: 'limits the key to shared sessions whose names begin with this', allowed: 'one word' },
+    ],
+    check (name, options) {
+      const [role, prefix] = [options.get('role'), options.get('prefix')]
+      const faults: string[] = []
+      if (name !== '' && !isWord(name)) faults.push('<name>: has to be one word that does not begin with #')
+      if (role === undefined) faults.push(`--role: is missing: one of ${ROLES.join(', ')}`)
+      else if (!isRole(role)) faults.push(`--role: ${JSON.stringify(role)} is not one of ${ROLES.join(', ')}`)
+      if (prefix !== undefined && !isWord(`=${prefix}`)) faults.push('--prefix: has to be one word')
+      if (prefix === '') faults.push('--prefix: is empty')
+      return faults
+    },
+    notes: 'Prints the key, which is stored nowhere, on the first line, and on the second the line for the file that --api-keys-file names.\n' +
+      'It holds the SHA-256 of the key only.',
+    // check() found the role to be one.
+    read: ({ argument, options }) => ({ name: 'keygen', key: argument, role: options.get('role') as Role, prefix: options.get('prefix') }),
   },
   salvage: {
     summary: 'write what is whole of a store that a server refuses, as an export',
