@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises'
+import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
 import { andThen, type Awaitable } from './awaitable.js'
 import type { Caller } from './caller.js'
 import { COMMANDS, isCommand } from './commands/index.js'
@@ -68,6 +68,9 @@ const WRITES_TOGETHER = 100
 /** Batches under way. Together they get half of the processor: the turns of all, and as long a rest. */
 let batches = 0
 
+/** Batches that have rested go on one after another, so that whatever else has arrived comes between them. */
+let turns: Promise<unknown> = Promise.resolve()
+
 /** What whoever sends a batch has to say to it while it is carried out. */
 export interface Batch {
   /** Whether the client has left; then the rest is not carried out. */
@@ -110,6 +113,7 @@ async function executeItems (asked: Asked, items: readonly Node[], isGone: () =>
     const busy = performance.now() - turn
     if (busy > TURN_MS) {
       await sleep(busy * (2 * batches - 1))
+      await (turns = turns.then(async () => await setImmediate()))
       turn = performance.now()
       if (isGone()) break
     }
