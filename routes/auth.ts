@@ -2,7 +2,8 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Caller, CallerOf } from '../src/caller.js'
 import { failureOf, statusNumber } from '../src/status.js'
 import { COMMAND_URLS } from './command.js'
-import { asJson, failureProblem, Refusal } from './problem.js'
+import { isTwice } from './http.js'
+import { asJson, failureProblem, Refusal, transportProblem } from './problem.js'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -29,6 +30,7 @@ export function authenticate (app: FastifyInstance, callerOf: CallerOf): void {
   app.decorateRequest('caller')
   app.addHook('onRequest', (request, reply, done) => {
     const { authorization } = request.headers
+    if (authorization !== undefined && isTwice(request, 'authorization')) return done(new Refusal(transportProblem(400, 'The request has Authorization twice.')))
     const caller = callerOf(authorization === undefined ? undefined : BEARER.exec(authorization)?.[1] ?? '')
     if (caller !== undefined) {
       request.caller = caller

@@ -41,6 +41,33 @@ export function limitConnections (app: FastifyInstance, limits: ConnectionLimits
   })
 }
 
+/**
+ * Has replies leave before their connections are closed with the server. Node takes a connection for idle once the whole reply is written,
+ * and cuts it although its client has not read all of it.
+ */
+export function letRepliesLeave (app: FastifyInstance): void {
+  const server: Server = app.server
+  const sockets = new Set<Socket>()
+  server.on('connection', (socket: Socket) => {
+    sockets.add(socket)
+    socket.once('close', () => { sockets.delete(socket) })
+  })
+  const closeIdle = server.closeIdleConnections.bind(server)
+  // Fastify calls it, and so does Node's own close().
+  server.closeIdleConnections = () => {
+    const sending = [...sockets].filter(({ writableLength }) => writableLength > 0)
+    for (const socket of sending) {
+      socket.destroy = () => {
+        socket.destroySoon()
+        return socket
+      }
+    }
+    closeIdle()
+    // The method of the class is there again.
+    for (const socket of sending) Reflect.deleteProperty(socket, 'destroy')
+  }
+}
+
 function refuse (socket: Socket, detail: string): void {
   const body = JSON.stringify(transportProblem(503, detail))
   const timer = setTimeout(() => socket.destroy(), LAST_WORDS_MS)

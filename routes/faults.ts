@@ -42,7 +42,10 @@ function hasBody ({ headers }: FastifyRequest): boolean {
 
 /** Answers as problems what Node would refuse with an empty body: no Host (RFC 9112, section 3.2), an unknown Expect. */
 export function answerNodesOwn (app: FastifyInstance): void {
-  app.addHook('onRequest', ({ raw }, _reply, done) => {
+  app.addHook('onRequest', ({ raw }, reply, done) => {
+    const socket: AskedSocket = raw.socket
+    socket[BEFORE] = socket[LAST]
+    socket[LAST] = reply.raw
     const isMissing = raw.headers.host === undefined && raw.httpVersion === '1.1'
     done(isMissing ? new Refusal(transportProblem(400, 'The request has no Host header.')) : undefined)
   })
@@ -52,9 +55,36 @@ export function answerNodesOwn (app: FastifyInstance): void {
   })
 }
 
-/** HTTP that Node's parser refuses: there is no request and no reply yet, only a socket. */
-export function answerMalformed (error: ConnectionError, socket: Socket): void {
-  if (error.code === 'ECONNRESET' || socket.destroyed) return
+const LAST = Symbol('the last reply of a connection')
+const BEFORE = Symbol('the one before it')
+const IS_REFUSED = Symbol('whether its parser has given up')
+
+/** The replies of a connection that may not be sent yet: of the requests that came before what is malformed, all but the last are whole. */
+interface AskedSocket extends Socket {
+  [LAST]?: ServerResponse | undefined
+  [BEFORE]?: ServerResponse | undefined
+  [IS_REFUSED]?: true
+}
+
+/**
+ * HTTP that Node's parser refuses: there is no request and no reply yet, only a socket. The replies to the requests before it go out first:
+ * a client takes the first reply for that of its first request.
+ */
+export function answerMalformed (error: ConnectionError, socket: AskedSocket): void {
+  if (error.code === 'ECONNRESET' || socket.destroyed || socket[IS_REFUSED] === true) return
+  // The parser tells of whatever else arrives, too.
+  socket[IS_REFUSED] = true
+  const last = socket[LAST]?.req.complete === false ? socket[BEFORE] : socket[LAST]
+  if (last === undefined || last.writableFinished || last.destroyed) return refuse(error, socket)
+  last.once('close', () => { refuse(error, socket) })
+}
+
+/** More after a request that asked to close the connection: its reply was the last one. */
+const AFTER_THE_LAST = 'HPE_CLOSED_CONNECTION'
+
+function refuse (error: ConnectionError, socket: Socket): void {
+  if (socket.destroyed) return
+  if (error.code === AFTER_THE_LAST) return socket.destroySoon()
   const body = JSON.stringify(malformed(error.code))
   const { status, title } = malformed(error.code)
   if (socket.writable) {

@@ -29,8 +29,11 @@ export function tokenOf (request: FastifyRequest<{ Params: TokenParams }>): stri
   return header === '' ? refuseAs('SessionTokenInvalid', 'tkn', `${TOKEN_HEADER} is empty.`) : String(header)
 }
 
-/** Whether a header was sent more than once. Node joins the values of most with a comma and a space. */
-function isTwice ({ raw: { rawHeaders } }: FastifyRequest, field: string): boolean {
+/**
+ * Whether a header was sent more than once. Node joins the values of most with a comma and a space, and takes the first of some.
+ * @param field its name in lower case
+ */
+export function isTwice ({ raw: { rawHeaders } }: FastifyRequest, field: string): boolean {
   return rawHeaders.filter((text, index) => index % 2 === 0 && text.toLowerCase() === field).length > 1
 }
 

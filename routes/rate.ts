@@ -29,16 +29,16 @@ export function limitRate (app: FastifyInstance, { max, windowMs }: RateLimit): 
 
   async function charge (request: FastifyRequest, reply: FastifyReply, times: number): Promise<void> {
     count ??= app.createRateLimit()
-    let isExceeded = false
-    for (let left = times; left > 0 && !isExceeded; left--) {
-      const state = await count(request)
-      if (state.isAllowed) return
-      isExceeded = state.isExceeded
-      // The names of the draft that the library knows (draft-ietf-httpapi-ratelimit-headers-07).
-      reply.header('ratelimit-limit', state.max).header('ratelimit-remaining', state.remaining).header('ratelimit-reset', state.ttlInSeconds)
-      if (isExceeded) reply.header('retry-after', state.ttlInSeconds)
-    }
-    if (isExceeded) refuseTransport(429, `At most ${max} commands in ${windowMs} ms: try again after the seconds in Retry-After.`)
+    let state = await count(request, { increment: false })
+    // A batch that does not fit is not begun, and counts for no more than its request.
+    const fits = state.isAllowed || state.remaining >= times
+    for (let left = fits ? times : 0; left > 0; left--) state = await count(request)
+    if (state.isAllowed) return
+    // The names of the draft that the library knows (draft-ietf-httpapi-ratelimit-headers-07).
+    reply.header('ratelimit-limit', state.max).header('ratelimit-remaining', state.remaining).header('ratelimit-reset', state.ttlInSeconds)
+    if (fits && !state.isExceeded) return
+    reply.header('retry-after', state.ttlInSeconds)
+    refuseTransport(429, `At most ${max} commands in ${windowMs} ms: ${times < max ? 'try again after the seconds in Retry-After.' : 'a batch of so many never fits.'}`)
   }
 
   app.addHook('onRequest', async (request, reply) => {

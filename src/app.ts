@@ -2,7 +2,7 @@ import Fastify, { type FastifyInstance } from 'fastify'
 import { TypeBoxValidatorCompiler, type TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import { openApi } from '../openapi/document.js'
 import { authenticate } from '../routes/auth.js'
-import { limitConnections, type ConnectionLimits } from '../routes/connections.js'
+import { letRepliesLeave, limitConnections, type ConnectionLimits } from '../routes/connections.js'
 import { mountCommand } from '../routes/command.js'
 import { mountRest } from '../routes/mount.js'
 import { answerMalformed, answerNodesOwn, sendError } from '../routes/faults.js'
@@ -66,6 +66,7 @@ export function buildApp (gateway: Gateway, options: AppOptions = {}): FastifyIn
   }).withTypeProvider<TypeBoxTypeProvider>().setValidatorCompiler(TypeBoxValidatorCompiler)
   app.setErrorHandler((error, request, reply) => sendError(error, request, reply, report))
   answerNodesOwn(app)
+  letRepliesLeave(app)
   if (options.connections !== undefined) limitConnections(app, options.connections)
   resistPressure(app, options.unsentLimit ?? MAX_UNSENT_CHARACTERS)
 

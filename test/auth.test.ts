@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto'
 import { renameSync, rmSync, writeFileSync } from 'node:fs'
+import { connect, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyInstance, InjectOptions } from 'fastify'
 import t, { type Test } from 'tap'
@@ -101,6 +103,17 @@ t.test('without a key everything is 401, but for what is open to all', async t =
   }
   for (const authorization of [`Bearer ${KEYS.read}`, `bearer   ${KEYS.read} `, `BEARER ${KEYS.read}`]) {
     t.equal((await app.inject({ method: 'GET', url: '/server', headers: { authorization } })).statusCode, 200, authorization)
+  }
+})
+
+t.test('two keys are none', async t => {
+  const { app } = await guarded(t)
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  const { port } = app.server.address() as AddressInfo
+  for (const [first, second] of [[KEYS.read, KEYS.admin], [KEYS.read, 'x'], ['x', KEYS.read]]) {
+    const socket = connect(port, '127.0.0.1')
+    socket.end(`GET /server HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${first}\r\nauthorization: Bearer ${second}\r\n\r\n`)
+    t.match(await text(socket), /^HTTP\/1\.1 400 [^]*The request has Authorization twice/)
   }
 })
 
@@ -218,19 +231,19 @@ t.test('a change of the file counts from then on; a faulty one changes nothing',
   await keyring.reload()
   await keyring.reload()
   const fault = 'The file of API keys cannot be used, and the keys that it had before still count: line 2: a line is NAME ROLE SHA256 [prefix=TEXT]'
-  t.equal(keyring.fault, fault)
+  t.equal(keyring.warning, fault)
   t.equal(await status(key), 200)
   rmSync(path)
   await keyring.reload()
-  t.match(keyring.fault, 'no such file or directory')
+  t.match(keyring.warning, 'no such file or directory')
   t.equal(await status(key), 200)
-  t.strictSame(told.error, [fault, keyring.fault], 'once each')
+  t.strictSame(told.error, [fault, keyring.warning], 'once each')
 
   writeFileSync(path, '# nobody\n')
   await keyring.reload()
-  t.equal(keyring.fault, undefined)
+  t.equal(keyring.warning, 'The file of API keys has none: nobody is let in.')
   t.equal(await status(key), 401)
-  t.strictSame(told.warn, ['the file of API keys has none: nobody is let in'])
+  t.strictSame(told.warn, ['The file of API keys has none: nobody is let in.'])
 
   writeFileSync(path, line)
   while (await status(key) !== 200) await sleep(50)
@@ -241,5 +254,5 @@ t.test('a file that cannot be used at the start is no keyring', async t => {
   const log = { info () {}, warn () {}, error () {} }
   await t.rejects(Keyring.open(join(t.testdir(), 'none'), log), { code: 'ENOENT' })
   await t.rejects(keyringOf(t, 'x'), new KeyFileError('line 1: a line is NAME ROLE SHA256 [prefix=TEXT]'))
-  t.strictSame((await keyringOf(t, '')).told.warn, ['the file of API keys has none: nobody is let in'])
+  t.strictSame((await keyringOf(t, '')).told.warn, ['The file of API keys has none: nobody is let in.'])
 })

@@ -1,4 +1,5 @@
 // The HTTP layer on the store in memory: by injection where that is enough, over a socket where the wire matters.
+import { once } from 'node:events'
 import { METHODS, STATUS_CODES } from 'node:http'
 import { connect, type AddressInfo } from 'node:net'
 import { setImmediate as nextTurn } from 'node:timers/promises'
@@ -974,6 +975,60 @@ t.test('the token in a header, and self in the path', async t => {
   const twice = await wire(t, port, `GET /sessions/self HTTP/1.1\r\nHost: x\r\nSession-Token: ${tkn}\r\nSESSION-token: ${tkn}\r\nConnection: close\r\n\r\n`)
   problem(t, twice, 400)
   t.match(twice, { payload: /Session-Token twice/ })
+})
+
+t.test('what is not well-formed takes no reply from the requests before it', async t => {
+  for (const wrap of [(store: SessionStore) => store, (store: SessionStore) => overriding<Pick<SessionStore, 'access'>>(store, {
+    access: async (...given) => {
+      await nextTurn()
+      return await store.access(...given)
+    },
+  })]) {
+    const { app, tkn } = await start(t, {}, wrap)
+    const port = await listen(app)
+    const set = (value: number, ...more: string[]): string => {
+      const body = `{"KV_APPEND":{"tkn":"${tkn}","keys":{"list":[${value}]}}}`
+      return ['POST /command HTTP/1.1', 'Host: x', `Content-Type: ${JSON_TYPE}`, `Content-Length: ${body.length}`, ...more, '', body].join('\r\n')
+    }
+    /** The statuses of all replies that a connection gives to some bytes. */
+    const statuses = async (bytes: string): Promise<string[]> => {
+      const socket = connect(port, '127.0.0.1').setEncoding('latin1')
+      let got = ''
+      socket.on('data', (part: string) => { got += part }).on('error', () => {})
+      socket.write(bytes, 'latin1')
+      await new Promise(resolve => socket.on('close', resolve))
+      return [...got.matchAll(/HTTP\/1\.1 (\d+)/g)].map(([, status]) => status ?? '')
+    }
+    const get = 'GET /server HTTP/1.1\r\nHost: x\r\n\r\n'
+    t.strictSame(await statuses(`${get}XXXX\r\n\r\n`), ['200', '400'])
+    t.strictSame(await statuses(`${get.repeat(3)}XXXX\r\n\r\n`), ['200', '200', '200', '400'])
+    t.strictSame(await statuses(set(1) + set(2) + set(3) + 'XXXX\r\n\r\n'), ['200', '200', '200', '400'])
+    t.strictSame(await statuses(set(4) + get.replace('\r\n\r\n', '\r\nConnection: close\r\n\r\n') + set(5)), ['200', '200'], 'nothing comes after the last one')
+    t.strictSame(await statuses(set(6, 'Connection: close') + get), ['200'])
+    const chunked = `POST /command HTTP/1.1\r\nHost: x\r\nContent-Type: ${JSON_TYPE}\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n`
+    t.strictSame(await statuses(set(7) + chunked), ['200', '400'], 'a body that is malformed has no reply of its own')
+    t.strictSame(await statuses(chunked), ['400'])
+    t.strictSame(await statuses('XXXX\r\n\r\n'.repeat(3)), ['400'])
+  }
+})
+
+t.test('a reply that its client has not read is not cut when the server closes', async t => {
+  const { app, send, session } = await start(t, { bodyLimit: GREATEST_BODY_BYTES })
+  const value = `"${'x'.repeat(8_000_000)}"`
+  await send('PUT', `${session}/keys/a`, `{"value":${value}}`)
+  const port = await listen(app)
+  const socket = connect(port, '127.0.0.1').setEncoding('latin1')
+  socket.write(`GET ${session}/keys/a HTTP/1.1\r\nHost: x\r\n\r\n`)
+  const [first] = await once(socket, 'data')
+  socket.pause()
+  const closed = app.close()
+  await nextTurn()
+  let got: string = first
+  socket.on('data', part => { got += part })
+  socket.resume()
+  await once(socket, 'close')
+  await closed
+  t.equal(got.length - got.indexOf('\r\n\r\n') - 4, `{"value":${value}}`.length)
 })
 
 t.test('what Node itself refuses is a problem too', async t => {

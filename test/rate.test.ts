@@ -26,7 +26,7 @@ t.test('beyond the limit: 429 with Retry-After and the RateLimit fields, and not
   const sessions = async (): Promise<number> => (await gateway.store.totals(gateway.now())).sessions
   t.match(await send('POST', '/sessions', '{"name":"x"}'), { statusCode: 201, headers: { 'ratelimit-limit': 5, 'ratelimit-remaining': 4, 'ratelimit-reset': /^3[56]\d\d$/ } })
   t.match(await send('POST', '/commands', envelopes(3)), { statusCode: 200, headers: { 'ratelimit-remaining': 1 } }, 'a batch counts its envelopes')
-  t.equal((await send('POST', '/commands', envelopes(2))).statusCode, 429, 'a batch that is too long is not begun')
+  t.match(await send('POST', '/commands', envelopes(2)), { statusCode: 429, headers: { 'ratelimit-remaining': 0 } }, 'a batch that is too long is not begun')
   t.equal(await sessions(), 4)
   for (const [method, url, body] of [['GET', '/server'], ['POST', '/command', '{"SH_NEW":{"name":"x"}}'], ['POST', '/commands', '[]'], ['GET', '/nothing']] as const) {
     const reply = await send(method, url, body)
@@ -35,6 +35,15 @@ t.test('beyond the limit: 429 with Retry-After and the RateLimit fields, and not
   }
   t.equal(await sessions(), 4)
   for (const url of ['/ready', '/openapi.json']) t.match(await send('GET', url), { statusCode: 200, headers: { 'ratelimit-limit': undefined } })
+})
+
+t.test('a batch that does not fit counts for its request only', async t => {
+  const { send } = await serve(t, { rateLimit: { max: 4, windowMs } })
+  const reply = await send('POST', '/commands', envelopes(5))
+  t.match(reply, { statusCode: 429, headers: { 'ratelimit-remaining': 3 } })
+  t.match(reply.json(), { detail: 'At most 4 commands in 3600000 ms: a batch of so many never fits.' })
+  t.match(await send('POST', '/commands', envelopes(4)), { statusCode: 429, headers: { 'ratelimit-remaining': 2 } })
+  t.match(await send('POST', '/commands', envelopes(2)), { statusCode: 200, headers: { 'ratelimit-remaining': 0 } })
 })
 
 t.test('each address has its own, and a network of IPv6 is one', async t => {

@@ -7,6 +7,8 @@ import { parseKeyFile, type ApiKey } from './key-file.js'
 /** Milliseconds between two looks at the file. It is read whole: its times and size can be the same after a change. */
 const LOOK_MS = 1_000
 
+const NO_KEYS = 'The file of API keys has none: nobody is let in.'
+
 /** Where changes are told. */
 export interface KeyringLog {
   info (message: string): void
@@ -41,9 +43,9 @@ export class Keyring {
     return keyring
   }
 
-  /** Why the file as it is now is not used, but what it held before; undefined when it is used. */
-  get fault (): string | undefined {
-    return this.#fault
+  /** What an operator has to mend: why the file as it is now is not used, but what it held before; or that it has no keys. */
+  get warning (): string | undefined {
+    return this.#fault ?? (this.#keys.length === 0 ? NO_KEYS : undefined)
   }
 
   /** Who has this key; undefined when nobody has. Compares with every key, each in the same time whatever is in it. */
@@ -84,6 +86,6 @@ export class Keyring {
   }
 
   #warnOfNone (): void {
-    if (this.#keys.length === 0) this.#log.warn('the file of API keys has none: nobody is let in')
+    if (this.#keys.length === 0) this.#log.warn(NO_KEYS)
   }
 }

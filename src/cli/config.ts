@@ -50,23 +50,22 @@ export function readConfig (argv: readonly string[], env: NodeJS.ProcessEnv): Re
   const all = new Map([...variables, ...given])
   const { values, store } = readValues(SETTINGS, all, faults)
   if (store !== undefined) faults.push(...pointless(all, store))
+  faults.push(...openFaults(values, all))
   if (faults.length > 0 || store === undefined || !Value.Check(ConfigSchema, values)) return faulty('holdfast', faults)
   const workers = values.workers === 'auto' ? availableParallelism() : Number(values.workers)
   if (workers > 1 && rowOf(store).claim === undefined) {
     return faulty('holdfast', [`--workers: ${workers} processes cannot share what one of them has in memory: take --workers 1 or another --store`])
   }
-  const open = openFault(values, all)
-  if (open !== undefined) return faulty('holdfast', [open])
   return { kind: 'config', config: { ...values, store, workers } }
 }
 
 /** What is wrong with whom the server lets in: without API keys it is for this machine only, unless somebody wants it otherwise. */
-function openFault ({ host, apiKeysFile, allowAnonymous }: Pick<Config, 'host' | 'apiKeysFile' | 'allowAnonymous'>, given: ReadonlyMap<string, GivenSetting>): string | undefined {
+function openFaults ({ host, apiKeysFile, allowAnonymous }: Record<string, unknown>, given: ReadonlyMap<string, GivenSetting>): string[] {
   const sourceOf = (name: keyof Config) => given.get(name)?.source
-  if (apiKeysFile !== undefined) return allowAnonymous ? `${sourceOf('allowAnonymous')}: means nothing beside ${sourceOf('apiKeysFile')}, which lets in whoever has a key` : undefined
-  if (allowAnonymous || isLoopback(host)) return undefined
-  return `${sourceOf('host')}: without API keys the server listens on loopback only (127.0.0.1, ::1, localhost), and others can reach ${host}: ` +
-    'give it --api-keys-file, or --allow-anonymous if whoever reaches it may use it'
+  if (apiKeysFile !== undefined) return allowAnonymous === true ? [`${sourceOf('allowAnonymous')}: means nothing beside ${sourceOf('apiKeysFile')}, which lets in whoever has a key`] : []
+  if (allowAnonymous === true || !Value.Check(ConfigSchema.properties.host, host) || isLoopback(host)) return []
+  return [`${sourceOf('host')}: without API keys the server listens on loopback only (127.0.0.1, ::1, localhost), and others can reach ${host}: ` +
+    'give it --api-keys-file, or --allow-anonymous if whoever reaches it may use it']
 }
 
 function isCommand (name: string): name is SubcommandName {

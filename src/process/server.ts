@@ -91,7 +91,7 @@ export async function startServer (config: Config, log: Logger, since: Moment, p
   const connections = { all: shareOf(config, config.maxConnections), perAddress: shareOf(config, config.maxConnectionsPerAddress ?? Infinity) }
   const dataPlace = placeOf(location)
   const keyring = apiKeysFile === undefined ? undefined : await attempt(`use the API keys in ${apiKeysFile}`, Keyring.open(apiKeysFile, log))
-  const readiness = availability(log, dataPlace, () => keyring?.fault)
+  const readiness = availability(log, dataPlace, () => keyring?.warning)
   let closeApp = async (): Promise<void> => {}
   const options = storeOptions(config, log, place, readiness, async () => await closeApp())
   const store = await attempt(`open the data ${dataPlace}`, open(location, options))
