@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import assert from 'node:assert/strict'
 import { execFileSync, spawn } from 'node:child_process'
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
@@ -547,6 +548,14 @@ t.test('a store on Valkey or Redis', async t => {
     t.strictSame(await run(command, store, { dataOf }), { code: 2, stdout: '', stderr: `holdfast ${command.name}: a store on Valkey or Redis ${refusal}\n` })
   }
   await t.rejects(dataStores.verify('valkey://h', {}), InputError)
+})
+
+t.test('keygen prints a key and its line', async t => {
+  const { code, stdout, stderr } = await run({ name: 'keygen', key: 'web', role: 'client', prefix: 'shop:' }, memoryStore())
+  const [key = '', line = '', ...rest] = stdout.split('\n')
+  t.strictSame([code, stderr, rest], [0, '', ['']])
+  t.match(key, /^[\w-]{43}$/)
+  t.equal(line, `web client ${createHash('sha256').update(key).digest('hex')} prefix=shop:`)
 })
 
 const salvageTo = (path: string, file: string): Subcommand => ({ name: 'salvage', path, file })
