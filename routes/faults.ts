@@ -44,7 +44,8 @@ function hasBody ({ headers }: FastifyRequest): boolean {
 export function answerNodesOwn (app: FastifyInstance): void {
   app.addHook('onRequest', ({ raw }, reply, done) => {
     const socket: AskedSocket = raw.socket
-    socket[BEFORE] = socket[LAST]
+    // One that is sent is let go: idle connections are many.
+    socket[BEFORE] = socket[LAST]?.writableFinished === false ? socket[LAST] : undefined
     socket[LAST] = reply.raw
     const isMissing = raw.headers.host === undefined && raw.httpVersion === '1.1'
     done(isMissing ? new Refusal(transportProblem(400, 'The request has no Host header.')) : undefined)

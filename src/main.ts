@@ -7,6 +7,8 @@ import { VERSION } from './version.js'
 
 /** Serves with as many processes as the configuration asks for, and loads only what that needs. @throws StartError */
 async function serve (config: Config): Promise<void> {
+  // It would end the process until somebody listens, also while the data is checked.
+  process.on('SIGHUP', () => {})
   if (config.workers === 1) {
     const { serveAlone } = await import('./process/server.js')
     await serveAlone(config)

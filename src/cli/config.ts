@@ -56,7 +56,16 @@ export function readConfig (argv: readonly string[], env: NodeJS.ProcessEnv): Re
   if (workers > 1 && rowOf(store).claim === undefined) {
     return faulty('holdfast', [`--workers: ${workers} processes cannot share what one of them has in memory: take --workers 1 or another --store`])
   }
-  return { kind: 'config', config: { ...values, store, workers } }
+  const { rateLimit, ...others } = values
+  return { kind: 'config', config: { ...others, store, workers, ...rateLimit !== undefined && { rateLimit: rateOf(rateLimit) } } }
+}
+
+const TIMES_MS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 }
+
+/** What a rate says. @param text as the pattern of its setting has it, such as `100/1s` */
+function rateOf (text: string): NonNullable<Config['rateLimit']> {
+  const [max, time = ''] = text.split('/')
+  return { max: Number(max), windowMs: Number.parseInt(time) * (TIMES_MS[time.replace(/^\d+/, '')] ?? 1) }
 }
 
 /** What is wrong with whom the server lets in: without API keys it is for this machine only, unless somebody wants it otherwise. */

@@ -130,10 +130,12 @@ export const ConfigSchema = Type.Object({
 }, { additionalProperties: false })
 
 /** What the schema says of the texts, with what those mean that stand for something else. */
-export interface Config extends Omit<Static<typeof ConfigSchema>, 'store' | 'workers'> {
+export interface Config extends Omit<Static<typeof ConfigSchema>, 'store' | 'workers' | 'rateLimit'> {
   readonly store: StoreLocation
   /** How many processes serve. */
   readonly workers: number
+  /** Commands that one key or address may send in so many milliseconds, of all processes together. */
+  readonly rateLimit?: { readonly max: number, readonly windowMs: number }
 }
 
 /** An option with a value: a row of a help text. */

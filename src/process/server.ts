@@ -1,6 +1,5 @@
 import type { AddressInfo } from 'node:net'
 import type { Logger } from 'pino'
-import type { RateLimit } from '../../routes/rate.js'
 import { buildApp } from '../app.js'
 import { Keyring } from '../auth/keyring.js'
 import { anybody, type CallerOf } from '../caller.js'
@@ -65,15 +64,6 @@ function shareOf ({ workers }: Config, all: number): number {
   return Math.ceil(all / workers)
 }
 
-const TIMES_MS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 }
-
-/** The rate limit of this process; nothing when there is none. */
-function rateOf (config: Config): { readonly rateLimit?: RateLimit } {
-  // As the pattern of the setting has it.
-  const [, count, time, unit = ''] = /^(\d+)\/(\d+)([a-z]+)$/.exec(config.rateLimit ?? '') ?? []
-  return count === undefined ? {} : { rateLimit: { max: shareOf(config, Number(count)), windowMs: Number(time) * (TIMES_MS[unit] ?? 1) } }
-}
-
 /** Who may do what: whoever has a key of the ring; without one everybody, on a loopback address everything. */
 function callerFrom (keyring: Keyring | undefined, host: string): CallerOf {
   if (keyring === undefined) return anybody(isLoopback(host) ? 'admin' : 'client')
@@ -87,7 +77,7 @@ function callerFrom (keyring: Keyring | undefined, host: string): CallerOf {
  * @throws StartError
  */
 export async function startServer (config: Config, log: Logger, since: Moment, place: ProcessRole = {}, open = openAt): Promise<Server> {
-  const { store: location, host, port, bodyLimit, apiKeysFile } = config
+  const { store: location, host, port, bodyLimit, apiKeysFile, rateLimit } = config
   const connections = { all: shareOf(config, config.maxConnections), perAddress: shareOf(config, config.maxConnectionsPerAddress ?? Infinity) }
   const dataPlace = placeOf(location)
   const keyring = apiKeysFile === undefined ? undefined : await attempt(`use the API keys in ${apiKeysFile}`, Keyring.open(apiKeysFile, log))
@@ -106,7 +96,7 @@ export async function startServer (config: Config, log: Logger, since: Moment, p
     await store.close()
     throw error
   })
-  const app = buildApp(gateway, { bodyLimit, connections, ...rateOf(config), log, readiness, callerOf: callerFrom(keyring, host) })
+  const app = buildApp(gateway, { bodyLimit, connections, ...rateLimit !== undefined && { rateLimit: { ...rateLimit, max: shareOf(config, rateLimit.max) } }, log, readiness, callerOf: callerFrom(keyring, host) })
   closeApp = async () => await app.close()
   let stopSweeping = async (): Promise<void> => {}
 

@@ -24,7 +24,7 @@ t.test('nothing given: the defaults', async t => {
 
 t.test('every setting can be an option or a variable, and the option wins', async t => {
   const values = { store: 'valkey://h', storeTimeout: '86400', storeDeadline: '50', waitReplicas: '16', host: '::1', port: '0', workers: 'auto', bodyLimit: '4096', maxConnections: '1', maxConnectionsPerAddress: '1000000', rateLimit: '100/1s', apiKeysFile: 'keys', allowAnonymous: 'false', logLevel: 'silent' }
-  const config = { ...values, allowAnonymous: false, store: parseStoreUrl('valkey://h'), workers: availableParallelism(), storeTimeout: 86_400, storeDeadline: 50, waitReplicas: 16, port: 0, bodyLimit: 4096, maxConnections: 1, maxConnectionsPerAddress: 1_000_000 }
+  const config = { ...values, allowAnonymous: false, store: parseStoreUrl('valkey://h'), workers: availableParallelism(), storeTimeout: 86_400, storeDeadline: 50, waitReplicas: 16, port: 0, bodyLimit: 4096, maxConnections: 1, maxConnectionsPerAddress: 1_000_000, rateLimit: { max: 100, windowMs: 1_000 } }
   const options = SETTINGS.flatMap(({ name, option, hint }) => hint === undefined ? [] : [option, values[name]])
   const inlineOptions = SETTINGS.map(({ name, option }) => `${option}=${values[name]}`)
   const variables = Object.fromEntries(SETTINGS.map(({ name, variable }) => [variable, values[name]]))
@@ -62,6 +62,9 @@ t.test('numbers are whole numbers within their limits', async t => {
   }
   for (const limit of ['1024', '16777216', '1KiB', '16MiB', '0001MiB']) t.strictSame(faults(['--body-limit', limit]), [], limit)
   for (const limit of ['1/1ms', '100/1s', '999999999/999999h', '5/60m']) t.strictSame(faults(['--rate-limit', limit]), [], limit)
+  for (const [limit, windowMs] of [['5/250ms', 250], ['5/2s', 2_000], ['5/60m', 3_600_000], ['5/2h', 7_200_000]] as const) {
+    t.match(readConfig(['--rate-limit', limit], {}), { config: { rateLimit: { max: 5, windowMs } } })
+  }
   for (const limit of ['', '100', '100/s', '0/1s', '1/0s', '1/1d', '1.5/1s', '100/1s ', '1000000000/1s']) {
     t.strictSame(faults(['--rate-limit', limit]), [`--rate-limit: ${JSON.stringify(limit)} is not a number, a slash and a time in ms, s, m or h, such as \`100/1s\``], limit)
   }
